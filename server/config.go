@@ -1,0 +1,134 @@
+package server
+
+import (
+	"net"
+	"strconv"
+	"time"
+)
+
+// Config is a configuration that is complete and holds together. [Load] is the way to one; what was written, which may
+// be neither, never leaves this package. Whoever changes a field afterwards answers for the whole.
+type Config struct {
+	// HTTP is the door with the actuator endpoints.
+	HTTP Listener
+	// GRPC is the door with the service itself.
+	GRPC Listener
+	// BasePath is the path of the actuator endpoints: it begins with a slash and does not end with one.
+	BasePath string
+	// Response is the form of a successful answer to the two POSTs over HTTP.
+	Response ResponseStyle
+	// ShutdownTimeout bounds how long calls in flight may take to end once the server was told to stop.
+	ShutdownTimeout time.Duration
+
+	Zeebe     ZeebeConfig
+	Exporting ExportingConfig
+	Log       LogConfig
+
+	settings layer // as they were written
+	warnings []string
+}
+
+// Listener is where a door listens.
+type Listener struct {
+	// Port is 0 for any free port, and PortOff where the door stays shut.
+	Port int
+	// Address is an IP address or a host name, never empty.
+	Address string
+}
+
+// PortOff is the port of a door that stays shut, as in Spring.
+const PortOff = -1
+
+// Off reports that the door stays shut.
+func (l Listener) Off() bool { return l.Port == PortOff }
+
+// HostPort is the address to listen on. It means nothing where the door is off.
+func (l Listener) HostPort() string { return net.JoinHostPort(l.Address, strconv.Itoa(l.Port)) }
+
+// ResponseStyle is the form of a successful answer over HTTP (design.md 3).
+type ResponseStyle string
+
+// The styles.
+const (
+	// ResponseEnvelope answers 200 with a body that holds status 204, as Zeebe 8.5 to 8.9 do, and the report.
+	ResponseEnvelope ResponseStyle = "envelope"
+	// ResponseNoContent answers 204 without a body, as Zeebe up to 8.4 and from 8.10 on does.
+	ResponseNoContent ResponseStyle = "no-content"
+)
+
+// ZeebeConfig says where the brokers are and how they are spoken to.
+type ZeebeConfig struct {
+	// Brokers are the management base URLs as they were written, each with "id=" before it where its broker's id is
+	// given. Empty where Gateway is set, and with [LoadOptions.EmbeddedCluster].
+	Brokers []string
+	// Gateway is the host:port of a Zeebe gateway that tells the topology over gRPC. Empty where Brokers is set.
+	Gateway string
+	// ManagementURL makes a broker's management base URL from its host in the gateway's topology: it contains "{host}".
+	// Empty where Gateway is.
+	ManagementURL string
+	// Version is what the brokers run; empty where it is to be detected.
+	Version string
+	// ClusterSize, Partitions and ReplicationFactor are all set or all 0. They are for clusters that cannot tell.
+	ClusterSize, Partitions, ReplicationFactor int
+	// RequestTimeout bounds one request to one broker.
+	RequestTimeout time.Duration
+	// Concurrency is how many brokers are spoken to at a time.
+	Concurrency int
+}
+
+// ExportingConfig says how exporting is paused and resumed.
+type ExportingConfig struct {
+	// Timeout bounds a Pause or Resume, also where the caller would wait longer.
+	Timeout time.Duration
+	// OnFailure is for calls that do not say what becomes of a pause that cannot settle.
+	OnFailure OnFailure
+	// ConfirmInterval is the least time between the two reads that settle a replica. It is shorter than Timeout.
+	ConfirmInterval time.Duration
+	// ReconcileInterval is how often target and observed are compared when nothing happens.
+	ReconcileInterval time.Duration
+	// AllowSoftToHard lets PAUSED be written over SOFT_PAUSED below 8.10 (zeebe-facts.md 3.5 f).
+	AllowSoftToHard bool
+}
+
+// OnFailure is what becomes of a pause that cannot settle in time.
+type OnFailure string
+
+// The two answers.
+const (
+	// OnFailureRevert returns every replica to the phase that it was read in before.
+	OnFailureRevert OnFailure = "revert"
+	// OnFailureKeep leaves the hold and goes on pausing.
+	OnFailureKeep OnFailure = "keep"
+)
+
+// LogConfig says what is logged, and how.
+type LogConfig struct {
+	// Level is debug, info, warn or error.
+	Level LogLevel
+	// Format is text or json.
+	Format LogFormat
+}
+
+// LogLevel is the least level that is logged.
+type LogLevel string
+
+// The levels.
+const (
+	LogDebug LogLevel = "debug"
+	LogInfo  LogLevel = "info"
+	LogWarn  LogLevel = "warn"
+	LogError LogLevel = "error"
+)
+
+// LogFormat is how log lines look.
+type LogFormat string
+
+// The formats.
+const (
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+// Warnings are what the configuration allows but an operator should know, each a sentence. They belong in the log at
+// start-up.
+func (c *Config) Warnings() []string { return c.warnings }

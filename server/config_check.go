@@ -1,0 +1,130 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+)
+
+// complete fills in what follows from other keys, and refuses values that contradict one another.
+func (c *Config) complete(embedded bool) error {
+	if c.GRPC.Address == "" {
+		c.GRPC.Address = c.HTTP.Address
+		c.settings["grpc.address"] = setting{c.HTTP.Address, "as server.address"}
+	}
+	if c.Zeebe.Gateway == "" && !c.isWritten("zeebe.management-url") {
+		c.Zeebe.ManagementURL = ""
+		delete(c.settings, "zeebe.management-url")
+	}
+	return errors.Join(c.checkDoors(), c.checkCluster(embedded), c.checkTimes())
+}
+
+func (c *Config) checkDoors() error {
+	switch {
+	case c.HTTP.Off() && c.GRPC.Off():
+		return fmt.Errorf("%s and %s are both off: open one", c.tell("server.port"), c.tell("grpc.port"))
+	case c.HTTP.Off() || c.HTTP.Port == 0 || c.HTTP.Port != c.GRPC.Port:
+		return nil
+	case c.HTTP.Address == c.GRPC.Address || isEverywhere(c.HTTP.Address) || isEverywhere(c.GRPC.Address):
+		return fmt.Errorf("%s and %s are the same: HTTP and gRPC need a port each", c.tell("server.port"), c.tell("grpc.port"))
+	}
+	return nil
+}
+
+func (c *Config) checkCluster(embedded bool) error {
+	if embedded {
+		return c.checkEmbedded()
+	}
+	var mistakes []error
+	z := c.Zeebe
+	switch {
+	case len(z.Brokers) == 0 && z.Gateway == "":
+		mistakes = append(mistakes, errors.New("neither zeebe.brokers nor zeebe.gateway says where the brokers are: set one"))
+	case len(z.Brokers) > 0 && z.Gateway != "":
+		mistakes = append(mistakes, fmt.Errorf("%s and %s contradict each other: keep one",
+			c.tell("zeebe.brokers"), c.tell("zeebe.gateway")))
+	case z.Gateway == "" && c.isWritten("zeebe.management-url"):
+		mistakes = append(mistakes, fmt.Errorf("%s is for zeebe.gateway, which is not set", c.tell("zeebe.management-url")))
+	}
+	given := 0
+	for _, number := range []int{z.ClusterSize, z.Partitions, z.ReplicationFactor} {
+		given += min(number, 1)
+	}
+	if given != 0 && given != 3 {
+		mistakes = append(mistakes, errors.New(
+			"zeebe.cluster-size, zeebe.partitions and zeebe.replication-factor belong together: set all three or none",
+		))
+	}
+	if given == 3 && z.ReplicationFactor > z.ClusterSize {
+		mistakes = append(mistakes, fmt.Errorf("%s is more than %s: each replica has a broker of its own",
+			c.tell("zeebe.replication-factor"), c.tell("zeebe.cluster-size")))
+	}
+	return errors.Join(mistakes...)
+}
+
+func (c *Config) checkEmbedded() error {
+	var mistakes []error
+	for _, key := range Keys() {
+		if key.Cluster && c.isWritten(key.Name) {
+			mistakes = append(mistakes, fmt.Errorf("%s has no meaning here: the cluster is embedded", c.tell(key.Name)))
+		}
+	}
+	return errors.Join(mistakes...)
+}
+
+func (c *Config) checkTimes() error {
+	if c.Exporting.ConfirmInterval >= c.Exporting.Timeout {
+		return fmt.Errorf("%s is not shorter than %s: no pause could ever be confirmed",
+			c.tell("exporting.confirm-interval"), c.tell("exporting.timeout"))
+	}
+	return nil
+}
+
+// emptyAnswer is how long a broker may take to say that it does not know its partitions (zeebe-facts.md 4.1).
+const emptyAnswer = 5 * time.Second
+
+const unprotected = ", and there is neither TLS nor authentication: whoever reaches it can pause and resume exporting"
+
+// exposures warns of what is allowed but dangerous.
+func (c *Config) exposures() []string {
+	var warnings []string
+	if !c.HTTP.Off() && !isLoopback(c.HTTP.Address) {
+		warnings = append(warnings, c.tell("server.address")+" is not loopback"+unprotected)
+	}
+	if !c.GRPC.Off() && !isLoopback(c.GRPC.Address) {
+		warnings = append(warnings, c.tell("grpc.address")+" is not loopback"+unprotected)
+	}
+	if c.Zeebe.RequestTimeout <= emptyAnswer {
+		warnings = append(warnings, fmt.Sprintf("%s is too short for a broker that takes %s to say that it does not know",
+			c.tell("zeebe.request-timeout"), emptyAnswer))
+	}
+	if c.Exporting.AllowSoftToHard {
+		warnings = append(warnings, c.tell("exporting.allow-soft-to-hard")+
+			" lets a hard pause follow a soft one, which can damage the pause files of brokers below 8.10")
+	}
+	return warnings
+}
+
+// tell names a key with its value and where that was written.
+func (c *Config) tell(key string) string {
+	s := c.settings[key]
+	return fmt.Sprintf("%s %q (%s)", key, s.text, s.source)
+}
+
+// isWritten reports that a key has a value that is not its default.
+func (c *Config) isWritten(key string) bool {
+	s := c.settings[key]
+	return s.text != "" && s.source != byDefault
+}
+
+func isEverywhere(address string) bool {
+	ip := net.ParseIP(address)
+	return ip != nil && ip.IsUnspecified()
+}
+
+func isLoopback(address string) bool {
+	ip := net.ParseIP(address)
+	return strings.EqualFold(address, "localhost") || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,274 @@
+package server_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
+	"github.com/exportgate/exportgate/server"
+)
+
+var update = flag.Bool("update", false, "rewrite the documentation and the golden files")
+
+// keyTests has one row a key: a value that is not the default, and where it arrives.
+var keyTests = map[string]struct {
+	text string
+	get  func(*server.Config) any
+	want any
+}{
+	"server.port":             {"9700", func(c *server.Config) any { return c.HTTP.Port }, 9700},
+	"server.address":          {"::1", func(c *server.Config) any { return c.HTTP.Address }, "::1"},
+	"server.shutdown-timeout": {"1m", func(c *server.Config) any { return c.ShutdownTimeout }, time.Minute},
+	"management.endpoints.web.base-path": {
+		"/orchestration/actuator", func(c *server.Config) any { return c.BasePath }, "/orchestration/actuator",
+	},
+	"management.exporting.response": {
+		"no-content", func(c *server.Config) any { return c.Response }, server.ResponseNoContent,
+	},
+	"grpc.port":    {"-1", func(c *server.Config) any { return c.GRPC.Port }, server.PortOff},
+	"grpc.address": {"0.0.0.0", func(c *server.Config) any { return c.GRPC.Address }, "0.0.0.0"},
+	"zeebe.brokers": {
+		"0=http://a:9600/actuator,dns+http://b:9600", func(c *server.Config) any { return c.Zeebe.Brokers },
+		[]string{"0=http://a:9600/actuator", "dns+http://b:9600"},
+	},
+	"zeebe.gateway": {"gw:26500", func(c *server.Config) any { return c.Zeebe.Gateway }, "gw:26500"},
+	"zeebe.management-url": {
+		"http://{host}:9600/x/actuator", func(c *server.Config) any { return c.Zeebe.ManagementURL },
+		"http://{host}:9600/x/actuator",
+	},
+	"zeebe.version":            {"8.10", func(c *server.Config) any { return c.Zeebe.Version }, "8.10"},
+	"zeebe.cluster-size":       {"4", func(c *server.Config) any { return c.Zeebe.ClusterSize }, 4},
+	"zeebe.partitions":         {"9", func(c *server.Config) any { return c.Zeebe.Partitions }, 9},
+	"zeebe.replication-factor": {"2", func(c *server.Config) any { return c.Zeebe.ReplicationFactor }, 2},
+	"zeebe.request-timeout":    {"9s", func(c *server.Config) any { return c.Zeebe.RequestTimeout }, 9 * time.Second},
+	"zeebe.concurrency":        {"7", func(c *server.Config) any { return c.Zeebe.Concurrency }, 7},
+	"exporting.timeout":        {"45s", func(c *server.Config) any { return c.Exporting.Timeout }, 45 * time.Second},
+	"exporting.on-failure":     {"keep", func(c *server.Config) any { return c.Exporting.OnFailure }, server.OnFailureKeep},
+	"exporting.confirm-interval": {
+		"1s", func(c *server.Config) any { return c.Exporting.ConfirmInterval }, time.Second,
+	},
+	"exporting.reconcile-interval": {
+		"1m30s", func(c *server.Config) any { return c.Exporting.ReconcileInterval }, 90 * time.Second,
+	},
+	"exporting.allow-soft-to-hard": {"true", func(c *server.Config) any { return c.Exporting.AllowSoftToHard }, true},
+	"log.level":                    {"debug", func(c *server.Config) any { return c.Log.Level }, server.LogDebug},
+	"log.format":                   {"json", func(c *server.Config) any { return c.Log.Format }, server.LogJSON},
+}
+
+// besides is what a key needs to make sense, where that is not a broker alone.
+func besides(key string) []string {
+	sizes := []string{"ZEEBE_CLUSTER_SIZE=5", "ZEEBE_PARTITIONS=5", "ZEEBE_REPLICATION_FACTOR=5"}
+	switch key {
+	case "zeebe.brokers":
+		return nil
+	case "zeebe.gateway", "zeebe.management-url":
+		return []string{"ZEEBE_GATEWAY=other:26500"}
+	case "zeebe.cluster-size":
+		sizes[2] = "ZEEBE_REPLICATION_FACTOR=1"
+		fallthrough
+	case "zeebe.partitions", "zeebe.replication-factor":
+		return append(sizes, "ZEEBE_BROKERS=http://a:9600/actuator")
+	}
+	return []string{"ZEEBE_BROKERS=http://a:9600/actuator"}
+}
+
+// TestKeys proves that each key arrives from the file, from each of its environment variables and from its flag, and
+// that each overrides the one before.
+func TestKeys(t *testing.T) {
+	for _, key := range server.Keys() {
+		t.Run(key.Name, func(t *testing.T) {
+			row, ok := keyTests[key.Name]
+			if !ok {
+				t.Fatal("the table has no row for this key")
+			}
+			load := func(opts server.LoadOptions) {
+				t.Helper()
+				c, err := server.Load(opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(row.want, row.get(c)); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", key.Name, diff)
+				}
+			}
+			rest := without(besides(key.Name), key)
+
+			for _, name := range names(key) {
+				load(server.LoadOptions{File: writeFile(t, name+": "+quote(row.text)), Env: rest})
+				load(server.LoadOptions{File: writeFile(t, nested(name, quote(row.text))), Env: rest})
+			}
+			weaker := writeFile(t, key.Name+": "+quote(other(key.Name)))
+			for _, env := range key.Env() {
+				load(server.LoadOptions{File: weaker, Env: append(rest, env+"="+row.text)})
+			}
+			flags := parseFlags(t, "--"+key.Name+"="+row.text)
+			load(server.LoadOptions{File: weaker, Env: append(rest, key.Env()[0]+"="+other(key.Name)), Flags: flags})
+		})
+	}
+	if len(keyTests) != len(server.Keys()) {
+		t.Errorf("the table has %d rows for %d keys", len(keyTests), len(server.Keys()))
+	}
+}
+
+// other is a valid value of a key that differs from the one in its row.
+func other(key string) string {
+	for _, k := range server.Keys() {
+		if k.Name == key && k.Default != "" {
+			return k.Default
+		}
+	}
+	switch key {
+	case "zeebe.brokers":
+		return "http://other:9600"
+	case "zeebe.gateway":
+		return "other:26500"
+	case "zeebe.version":
+		return "8.8"
+	case "grpc.address":
+		return "127.0.0.2"
+	}
+	return "3"
+}
+
+func TestEnvironmentNames(t *testing.T) {
+	got := map[string][]string{}
+	for _, key := range server.Keys() {
+		got[key.Name] = key.Env()
+	}
+	for name, want := range map[string][]string{
+		"server.port":           {"SERVER_PORT", "MANAGEMENT_SERVER_PORT"},
+		"zeebe.request-timeout": {"ZEEBE_REQUEST_TIMEOUT", "ZEEBE_REQUESTTIMEOUT"},
+		"management.endpoints.web.base-path": {
+			"MANAGEMENT_ENDPOINTS_WEB_BASE_PATH", "MANAGEMENT_ENDPOINTS_WEB_BASEPATH",
+		},
+		"exporting.allow-soft-to-hard": {"EXPORTING_ALLOW_SOFT_TO_HARD", "EXPORTING_ALLOWSOFTTOHARD"},
+	} {
+		if diff := cmp.Diff(want, got[name]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := server.Load(server.LoadOptions{EmbeddedCluster: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &server.Config{
+		HTTP:            server.Listener{Port: 9600, Address: "127.0.0.1"},
+		GRPC:            server.Listener{Port: 9601, Address: "127.0.0.1"},
+		BasePath:        "/actuator",
+		Response:        server.ResponseEnvelope,
+		ShutdownTimeout: 30 * time.Second,
+		Zeebe:           server.ZeebeConfig{RequestTimeout: 8 * time.Second, Concurrency: 64},
+		Exporting: server.ExportingConfig{
+			Timeout:           30 * time.Second,
+			OnFailure:         server.OnFailureRevert,
+			ConfirmInterval:   500 * time.Millisecond,
+			ReconcileInterval: 5 * time.Second,
+		},
+		Log: server.LogConfig{Level: server.LogInfo, Format: server.LogText},
+	}
+	if diff := cmp.Diff(want, c, ignoreUnexported); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestDocumentation proves that the table of docs/configuration.md is this one. Run with -update to rewrite it.
+func TestDocumentation(t *testing.T) {
+	const begin, end = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
+	path := filepath.Join("..", "docs", "configuration.md")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, _ := strings.Cut(string(content), begin)
+	table, tail, ok := strings.Cut(rest, end)
+	if !ok {
+		t.Fatalf("%s lacks the lines %q and %q", path, begin, end)
+	}
+	want := keysAsMarkdown()
+	if *update {
+		if err := os.WriteFile(path, []byte(head+begin+want+end+tail), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, table); diff != "" {
+		t.Errorf("%s is not what the keys say; run this test with -update (-want +got):\n%s", path, diff)
+	}
+}
+
+func keysAsMarkdown() string {
+	var b strings.Builder
+	b.WriteString("| key | environment | default | what it does |\n|---|---|---|---|\n")
+	for _, key := range server.Keys() {
+		var env []string
+		for _, name := range names(key) {
+			env = append(env, "`"+strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(name))+"`")
+		}
+		value := ""
+		if key.Default != "" {
+			value = "`" + key.Default + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", key.Name, strings.Join(env, ", "), value, key.Doc)
+	}
+	return b.String()
+}
+
+// names is the key's name and its alias.
+func names(key server.Key) []string {
+	if key.Alias == "" {
+		return []string{key.Name}
+	}
+	return []string{key.Name, key.Alias}
+}
+
+// without drops what sets the key from an environment.
+func without(env []string, key server.Key) []string {
+	var rest []string
+	for _, variable := range env {
+		if name, _, _ := strings.Cut(variable, "="); name != key.Env()[0] {
+			rest = append(rest, variable)
+		}
+	}
+	return rest
+}
+
+// nested writes `a.b: x` as `a:\n  b: x`.
+func nested(name, text string) string {
+	words := strings.Split(name, ".")
+	var b strings.Builder
+	for depth, word := range words {
+		fmt.Fprintf(&b, "\n%s%s:", strings.Repeat("  ", depth), word)
+	}
+	return b.String() + " " + text
+}
+
+func quote(text string) string { return "'" + text + "'" }
+
+func writeFile(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "exportgate.yaml")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func parseFlags(t *testing.T, args ...string) *pflag.FlagSet {
+	t.Helper()
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	server.RegisterFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return flags
+}

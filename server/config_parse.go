@@ -1,0 +1,170 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// into makes the setter of a key from the field that it sets and the parser of what was written.
+func into[T any](field func(*Config) *T, parse func(string) (T, error)) func(*Config, string) error {
+	return func(c *Config, text string) error {
+		value, err := parse(text)
+		if err != nil {
+			return err
+		}
+		*field(c) = value
+		return nil
+	}
+}
+
+func parsePort(text string) (int, error) {
+	port, err := strconv.Atoi(text)
+	if err != nil || port < PortOff || port > 65535 {
+		hint := ""
+		if strings.HasPrefix(text, "tcp://") {
+			hint = " (Kubernetes sets such variables for Services: use enableServiceLinks: false)"
+		}
+		return 0, fmt.Errorf("%q is not a port: write a number up to 65535, 0 for any free port, or -1 for none%s", text, hint)
+	}
+	return port, nil
+}
+
+// most is more brokers, partitions or replicas than any cluster has.
+const most = 10_000
+
+func parseCount(text string) (int, error) {
+	count, err := strconv.Atoi(text)
+	if err != nil || count < 1 || count > most {
+		return 0, fmt.Errorf("%q is not a whole number from 1 to %d", text, most)
+	}
+	return count, nil
+}
+
+// The bounds of durations: outside of them a unit was probably mistaken.
+const (
+	shortest = time.Millisecond
+	longest  = 24 * time.Hour
+)
+
+func parseDuration(text string) (time.Duration, error) {
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		return 0, fmt.Errorf("%q has no unit: write %ss or %sms", text, text, text)
+	}
+	duration, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a duration: write one such as 500ms, 30s or 1m30s", text)
+	}
+	if duration < shortest || duration > longest {
+		return 0, fmt.Errorf("%q is not between %s and %s", text, shortest, longest)
+	}
+	return duration, nil
+}
+
+func parseBool(text string) (bool, error) {
+	switch strings.ToLower(text) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither true nor false", text)
+}
+
+func oneOf[T ~string](words ...T) func(string) (T, error) {
+	return func(text string) (T, error) {
+		if word := T(strings.ToLower(text)); slices.Contains(words, word) {
+			return word, nil
+		}
+		return "", fmt.Errorf("%q is not one of %q", text, words)
+	}
+}
+
+// hostName is a DNS name, or what passes for one in a compose file.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?$`)
+
+func parseAddress(text string) (string, error) {
+	if net.ParseIP(text) == nil && !hostName.MatchString(text) {
+		return "", fmt.Errorf("%q is not an address: write an IP address or a host name, without a port", text)
+	}
+	return text, nil
+}
+
+// basePath allows what needs no escaping in a path.
+var basePath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+
+func parseBasePath(text string) (string, error) {
+	if !basePath.MatchString(text) || path.Clean(text) != text {
+		return "", fmt.Errorf("%q is not a base path: write one such as /actuator, beginning with a slash and not ending "+
+			"with one", text)
+	}
+	return text, nil
+}
+
+var version = regexp.MustCompile(`^\d{1,3}\.\d{1,3}(\.\d{1,4}(-[A-Za-z0-9.-]+)?)?$`)
+
+func parseVersion(text string) (string, error) {
+	if !version.MatchString(text) {
+		return "", fmt.Errorf("%q is not a version: write one such as 8.8 or 8.9.3", text)
+	}
+	return text, nil
+}
+
+func parseHostPort(text string) (string, error) {
+	host, port, err := net.SplitHostPort(text)
+	if err == nil {
+		_, err = parseAddress(host)
+	}
+	if number, portErr := strconv.Atoi(port); err != nil || portErr != nil || number < 1 || number > 65535 {
+		return "", fmt.Errorf("%q is not host:port: write one such as zeebe-gateway:26500, without http://", text)
+	}
+	return text, nil
+}
+
+func parseBrokers(text string) ([]string, error) {
+	var brokers []string
+	for broker := range strings.SplitSeq(text, ",") {
+		broker = strings.TrimSpace(broker)
+		address := broker
+		if id, rest, ok := strings.Cut(broker, "="); ok && !strings.Contains(id, ":") {
+			address = rest
+		}
+		if err := checkURL(address, "http", "https", "dns+http", "dns+https"); err != nil {
+			return nil, err
+		}
+		if slices.Contains(brokers, broker) {
+			return nil, fmt.Errorf("%q is there twice", broker)
+		}
+		brokers = append(brokers, broker)
+	}
+	return brokers, nil
+}
+
+func parseManagementURL(text string) (string, error) {
+	if !strings.Contains(text, "{host}") {
+		return "", fmt.Errorf("%q has no {host}, which stands for the broker's host", text)
+	}
+	return text, checkURL(strings.ReplaceAll(text, "{host}", "host"), "http", "https")
+}
+
+// checkURL checks a management base URL. It never repeats one that may hold a password.
+func checkURL(text string, schemes ...string) error {
+	if strings.Contains(text, "@") {
+		return errors.New("a URL must not carry a user or a password")
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme):
+		return fmt.Errorf("%q is not a management URL: write one such as http://zeebe-0.zeebe:9600/actuator", text)
+	case u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("%q must end with its path", text)
+	}
+	return nil
+}
