@@ -28,7 +28,7 @@ func (c *Config) checkDoors() error {
 	case c.HTTP.Off() || c.HTTP.Port == 0 || c.HTTP.Port != c.GRPC.Port:
 		return nil
 	case c.HTTP.Address == c.GRPC.Address || isEverywhere(c.HTTP.Address) || isEverywhere(c.GRPC.Address):
-		return fmt.Errorf("%s and %s are the same: HTTP and gRPC need a port each", c.tell("server.port"), c.tell("grpc.port"))
+		return fmt.Errorf("%s and %s collide: HTTP and gRPC need a port each", c.tell("server.port"), c.tell("grpc.port"))
 	}
 	return nil
 }

@@ -50,7 +50,9 @@ var keyTests = map[string]struct {
 	"zeebe.request-timeout":    {"9s", func(c *server.Config) any { return c.Zeebe.RequestTimeout }, 9 * time.Second},
 	"zeebe.concurrency":        {"7", func(c *server.Config) any { return c.Zeebe.Concurrency }, 7},
 	"exporting.timeout":        {"45s", func(c *server.Config) any { return c.Exporting.Timeout }, 45 * time.Second},
-	"exporting.on-failure":     {"keep", func(c *server.Config) any { return c.Exporting.OnFailure }, server.OnFailureKeep},
+	"exporting.on-failure": {
+		"keep", func(c *server.Config) any { return c.Exporting.OnFailure }, server.OnFailureKeep,
+	},
 	"exporting.confirm-interval": {
 		"1s", func(c *server.Config) any { return c.Exporting.ConfirmInterval }, time.Second,
 	},

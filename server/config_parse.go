@@ -32,7 +32,7 @@ func parsePort(text string) (int, error) {
 		if strings.HasPrefix(text, "tcp://") {
 			hint = " (Kubernetes sets such variables for Services: use enableServiceLinks: false)"
 		}
-		return 0, fmt.Errorf("%q is not a port: write a number up to 65535, 0 for any free port, or -1 for none%s", text, hint)
+		return 0, fmt.Errorf("%q is not a port: write one up to 65535, 0 for any free port, or -1 for none%s", text, hint)
 	}
 	return port, nil
 }

@@ -60,7 +60,8 @@ func TestLoadRefuses(t *testing.T) {
 			"grpc.port (environment variable GRPC_PORT)", "enableServiceLinks: false",
 		}},
 		{name: "every mistake at once", env: []string{"GRPC_PORT=x"}, args: []string{"--server.port=y"}, want: []string{
-			`grpc.port (environment variable GRPC_PORT): "x" is not a port`, `server.port (flag --server.port): "y" is not a port`,
+			`grpc.port (environment variable GRPC_PORT): "x" is not a port`,
+			`server.port (flag --server.port): "y" is not a port`,
 		}},
 
 		// Types and ranges.
@@ -117,12 +118,12 @@ func TestLoadRefuses(t *testing.T) {
 		}, want: []string{`zeebe.replication-factor "3" (flag --zeebe.replication-factor) is more than zeebe.cluster-size`}},
 		{name: "both doors off", args: []string{"--server.port=-1", "--grpc.port=-1"}, want: []string{"both off"}},
 		{name: "one port twice", args: []string{"--server.port=9601"}, want: []string{
-			`server.port "9601" (flag --server.port) and grpc.port "9601" (default) are the same`,
+			`server.port "9601" (flag --server.port) and grpc.port "9601" (default) collide`,
 		}},
 		{name: "one port twice, everywhere", args: []string{
 			"--server.port=9601", "--server.address=0.0.0.0",
 			"--grpc.address=127.0.0.1",
-		}, want: []string{"are the same"}},
+		}, want: []string{"collide"}},
 		{name: "confirm too long", args: []string{"--exporting.confirm-interval=30s"}, want: []string{
 			`exporting.confirm-interval "30s" (flag --exporting.confirm-interval) is not shorter than exporting.timeout "30s"`,
 		}},
@@ -178,62 +179,57 @@ func TestLoadEmbedded(t *testing.T) {
 	}
 }
 
+// config is short for what the rows below look at.
+type config = *server.Config
+
 func TestLoadTakes(t *testing.T) {
 	tests := []struct {
 		name string
 		file string
 		env  []string
 		args []string
-		want func(*server.Config) bool
+		want func(config) bool
 	}{
-		{name: "a file that says nothing", file: "# server.port: 1\n", want: func(c *server.Config) bool {
+		{name: "a file that says nothing", file: "# server.port: 1\n", want: func(c config) bool {
 			return c.HTTP.Port == 9600
 		}},
-		{name: "a group that says nothing", file: "server:\n  # port: 1\n", want: func(c *server.Config) bool {
+		{name: "a group that says nothing", file: "server:\n  # port: 1\n", want: func(c config) bool {
 			return c.HTTP.Port == 9600
 		}},
-		{name: "a version that looks like a number", file: "zeebe.version: 8.10\n", want: func(c *server.Config) bool {
+		{name: "a version that looks like a number", file: "zeebe.version: 8.10\n", want: func(c config) bool {
 			return c.Zeebe.Version == "8.10"
 		}},
-		{name: "a list of brokers", file: "zeebe:\n  brokers:\n  - http://b\n  - http://c\n", want: func(c *server.Config) bool {
+		{name: "a list of brokers", file: "zeebe:\n  brokers:\n  - http://b\n  - http://c\n", want: func(c config) bool {
 			return cmp.Equal(c.Zeebe.Brokers, []string{"http://b", "http://c"})
 		}},
-		{name: "an empty variable as none", file: "server.port: 1\n", env: []string{"SERVER_PORT="}, want: func(
-			c *server.Config,
-		) bool {
+		{name: "an empty variable as none", file: "server.port: 1\n", env: []string{"SERVER_PORT="}, want: func(c config) bool {
 			return c.HTTP.Port == 1
 		}},
-		{name: "a flag that takes a value back", file: "zeebe.version: 8.9\n", args: []string{"--zeebe.version="}, want: func(
-			c *server.Config,
-		) bool {
+		{name: "a flag that takes a value back", file: "zeebe.version: 8.9\n", args: []string{"--zeebe.version="}, want: func(c config) bool {
 			return c.Zeebe.Version == ""
 		}},
-		{name: "a switch without a value", args: []string{"--exporting.allow-soft-to-hard"}, want: func(c *server.Config) bool {
+		{name: "a switch without a value", args: []string{"--exporting.allow-soft-to-hard"}, want: func(c config) bool {
 			return c.Exporting.AllowSoftToHard
 		}},
-		{name: "both port variables alike", env: []string{"SERVER_PORT=7", "MANAGEMENT_SERVER_PORT=7"}, want: func(
-			c *server.Config,
-		) bool {
+		{name: "both port variables alike", env: []string{"SERVER_PORT=7", "MANAGEMENT_SERVER_PORT=7"}, want: func(c config) bool {
 			return c.HTTP.Port == 7
 		}},
-		{name: "any free port twice", args: []string{"--server.port=0", "--grpc.port=0"}, want: func(c *server.Config) bool {
+		{name: "any free port twice", args: []string{"--server.port=0", "--grpc.port=0"}, want: func(c config) bool {
 			return c.HTTP.Port == 0 && c.GRPC.Port == 0
 		}},
-		{name: "one port on two addresses", args: []string{"--grpc.port=9600", "--grpc.address=127.0.0.2"}, want: func(
-			c *server.Config,
-		) bool {
+		{name: "one port on two addresses", args: []string{"--grpc.port=9600", "--grpc.address=127.0.0.2"}, want: func(c config) bool {
 			return c.GRPC.HostPort() == "127.0.0.2:9600"
 		}},
-		{name: "one door", args: []string{"--grpc.port=-1"}, want: func(c *server.Config) bool {
+		{name: "one door", args: []string{"--grpc.port=-1"}, want: func(c config) bool {
 			return c.GRPC.Off() && !c.HTTP.Off()
 		}},
-		{name: "the address for both doors", args: []string{"--server.address=::1"}, want: func(c *server.Config) bool {
+		{name: "the address for both doors", args: []string{"--server.address=::1"}, want: func(c config) bool {
 			return c.GRPC.HostPort() == "[::1]:9601"
 		}},
-		{name: "words in capitals", env: []string{"EXPORTING_ON_FAILURE=KEEP"}, want: func(c *server.Config) bool {
+		{name: "words in capitals", env: []string{"EXPORTING_ON_FAILURE=KEEP"}, want: func(c config) bool {
 			return c.Exporting.OnFailure == server.OnFailureKeep
 		}},
-		{name: "no template without a gateway", want: func(c *server.Config) bool { return c.Zeebe.ManagementURL == "" }},
+		{name: "no template without a gateway", want: func(c config) bool { return c.Zeebe.ManagementURL == "" }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -274,7 +270,8 @@ func TestWarnings(t *testing.T) {
 			"ZEEBE_BROKER sets nothing; did you mean ZEEBE_BROKERS?",
 		}},
 		{name: "other people's variables", env: []string{
-			"ZEEBE_BROKER_CLUSTER_PARTITIONSCOUNT=3", "ZEEBE_GATEWAY_PORT=tcp://10.0.0.1:26500", "HOME=/root", "ZEEBE_LOG_LEVEL=x",
+			"ZEEBE_BROKER_CLUSTER_PARTITIONSCOUNT=3", "ZEEBE_GATEWAY_PORT=tcp://10.0.0.1:26500", "HOME=/root",
+			"ZEEBE_LOG_LEVEL=x",
 		}},
 	}
 	for _, test := range tests {
@@ -308,8 +305,10 @@ func TestPrint(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"server:\n  port: 9600 # default\n", "  version: 8.10 # " + file + ":2\n", "  timeout: 1m # flag --exporting.timeout\n",
-		"  brokers: http://a:9600/actuator # environment variable ZEEBE_BROKERS\n", "  address: 127.0.0.1 # as server.address\n",
+		"server:\n  port: 9600 # default\n", "  version: 8.10 # " + file + ":2\n",
+		"  timeout: 1m # flag --exporting.timeout\n",
+		"  brokers: http://a:9600/actuator # environment variable ZEEBE_BROKERS\n",
+		"  address: 127.0.0.1 # as server.address\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("got\n%s\nwithout\n%s", out.String(), want)
