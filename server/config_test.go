@@ -202,24 +202,36 @@ func TestLoadTakes(t *testing.T) {
 		{name: "a list of brokers", file: "zeebe:\n  brokers:\n  - http://b\n  - http://c\n", want: func(c config) bool {
 			return cmp.Equal(c.Zeebe.Brokers, []string{"http://b", "http://c"})
 		}},
-		{name: "an empty variable as none", file: "server.port: 1\n", env: []string{"SERVER_PORT="}, want: func(c config) bool {
-			return c.HTTP.Port == 1
-		}},
-		{name: "a flag that takes a value back", file: "zeebe.version: 8.9\n", args: []string{"--zeebe.version="}, want: func(c config) bool {
-			return c.Zeebe.Version == ""
-		}},
+		{
+			name: "an empty variable as none", file: "server.port: 1\n", env: []string{"SERVER_PORT="},
+			want: func(c config) bool {
+				return c.HTTP.Port == 1
+			},
+		},
+		{
+			name: "a flag that takes a value back", file: "zeebe.version: 8.9\n", args: []string{"--zeebe.version="},
+			want: func(c config) bool {
+				return c.Zeebe.Version == ""
+			},
+		},
 		{name: "a switch without a value", args: []string{"--exporting.allow-soft-to-hard"}, want: func(c config) bool {
 			return c.Exporting.AllowSoftToHard
 		}},
-		{name: "both port variables alike", env: []string{"SERVER_PORT=7", "MANAGEMENT_SERVER_PORT=7"}, want: func(c config) bool {
-			return c.HTTP.Port == 7
-		}},
+		{
+			name: "both port variables alike", env: []string{"SERVER_PORT=7", "MANAGEMENT_SERVER_PORT=7"},
+			want: func(c config) bool {
+				return c.HTTP.Port == 7
+			},
+		},
 		{name: "any free port twice", args: []string{"--server.port=0", "--grpc.port=0"}, want: func(c config) bool {
 			return c.HTTP.Port == 0 && c.GRPC.Port == 0
 		}},
-		{name: "one port on two addresses", args: []string{"--grpc.port=9600", "--grpc.address=127.0.0.2"}, want: func(c config) bool {
-			return c.GRPC.HostPort() == "127.0.0.2:9600"
-		}},
+		{
+			name: "one port on two addresses", args: []string{"--grpc.port=9600", "--grpc.address=127.0.0.2"},
+			want: func(c config) bool {
+				return c.GRPC.HostPort() == "127.0.0.2:9600"
+			},
+		},
 		{name: "one door", args: []string{"--grpc.port=-1"}, want: func(c config) bool {
 			return c.GRPC.Off() && !c.HTTP.Off()
 		}},
