@@ -1,0 +1,185 @@
+package embedded
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// clusterView is GET cluster: the configured members, those that are down too (zeebe-facts.md 4.2).
+type clusterView struct {
+	Version       int64          `json:"version"`
+	Brokers       []brokerView   `json:"brokers"`
+	LastChange    *changeView    `json:"lastChange,omitempty"`
+	PendingChange *pendingView   `json:"pendingChange,omitempty"`
+	Routing       map[string]any `json:"routing,omitempty"`
+}
+
+type brokerView struct {
+	ID            int             `json:"id"`
+	State         string          `json:"state"`
+	Version       int64           `json:"version"`
+	LastUpdatedAt string          `json:"lastUpdatedAt"`
+	Partitions    []partitionView `json:"partitions"`
+}
+
+type partitionView struct {
+	ID       int                  `json:"id"`
+	State    string               `json:"state"`
+	Priority int                  `json:"priority"`
+	Config   *partitionConfigView `json:"config,omitempty"`
+}
+
+type partitionConfigView struct {
+	Exporting exportingView `json:"exporting"`
+}
+
+type exportingView struct {
+	Exporters []exporterView `json:"exporters"`
+	State     Phase          `json:"state,omitempty"` // from 8.10 on
+}
+
+type exporterView struct {
+	ID    string `json:"id"`
+	State string `json:"state"`
+}
+
+type changeView struct {
+	ID          int64     `json:"id"`
+	Status      string    `json:"status"`
+	StartedAt   time.Time `json:"startedAt"`
+	CompletedAt time.Time `json:"completedAt"`
+}
+
+type pendingView struct {
+	ID              int64           `json:"id"`
+	Status          string          `json:"status"`
+	StartedAt       time.Time       `json:"startedAt"`
+	InternalVersion int64           `json:"internalVersion"`
+	Completed       []operationView `json:"completed"`
+	Pending         []operationView `json:"pending"`
+}
+
+type operationView struct {
+	Operation   string `json:"operation"`
+	BrokerID    int    `json:"brokerId"`
+	PartitionID int    `json:"partitionId"`
+}
+
+// getCluster shows one tenant's partitions, the first's unless another is asked for.
+func (m *management) getCluster(w http.ResponseWriter, r *http.Request) {
+	tenant := r.URL.Query().Get("physicalTenant")
+	if tenant == "" {
+		tenant = m.cluster.options.tenants()[0]
+	}
+	m.cluster.mu.Lock()
+	view := m.clusterView(tenant)
+	m.cluster.mu.Unlock()
+	writeJSON(w, http.StatusOK, "application/json", view)
+}
+
+func (m *management) clusterView(tenant string) clusterView {
+	c := m.cluster
+	view := clusterView{Version: c.configuration.version}
+	for _, b := range c.brokers {
+		broker := brokerView{
+			ID: b.id, State: "ACTIVE", Version: 1, LastUpdatedAt: "2026-01-01T00:00:00Z", Partitions: []partitionView{},
+		}
+		for _, r := range b.replicas {
+			if r.partition.tenant == tenant {
+				broker.Partitions = append(broker.Partitions, m.partitionView(r))
+			}
+		}
+		view.Brokers = append(view.Brokers, broker)
+	}
+	if plan := c.configuration.pending; plan != nil {
+		view.PendingChange = plan.pendingView(c.configuration.version)
+	}
+	if n := len(c.configuration.done); n > 0 {
+		view.LastChange = c.configuration.done[n-1].view()
+	}
+	if m.version.from(8, 6) {
+		view.Routing = map[string]any{
+			"version":            1,
+			"requestHandling":    map[string]any{"strategy": "AllPartitions", "partitionCount": c.options.Partitions},
+			"messageCorrelation": map[string]any{"strategy": "HashMod", "partitionCount": c.options.Partitions},
+		}
+	}
+	return view
+}
+
+func (m *management) partitionView(r *replica) partitionView {
+	view := partitionView{ID: r.partition.id, State: "ACTIVE", Priority: r.priority}
+	if !m.version.exportersEndpoint() {
+		return view
+	}
+	exporting := exportingView{Exporters: []exporterView{}}
+	if !m.cluster.options.NoExporters {
+		exporting.Exporters = append(exporting.Exporters, exporterView{ID: exporterID, State: "ENABLED"})
+	}
+	if m.version.planned() {
+		exporting.State = r.configured
+	}
+	view.Config = &partitionConfigView{Exporting: exporting}
+	return view
+}
+
+func (m *management) getChanges(w http.ResponseWriter, _ *http.Request) {
+	m.cluster.mu.Lock()
+	views := m.changeViews()
+	m.cluster.mu.Unlock()
+	writeJSON(w, http.StatusOK, "application/json", views)
+}
+
+func (m *management) getChange(w http.ResponseWriter, r *http.Request) {
+	m.cluster.mu.Lock()
+	views := m.changeViews()
+	m.cluster.mu.Unlock()
+	for _, view := range views {
+		if strconv.FormatInt(view.ID, 10) == r.PathValue("change") {
+			writeJSON(w, http.StatusOK, "application/json", view)
+			return
+		}
+	}
+	writeError(w, r, http.StatusNotFound)
+}
+
+// changeViews are the pending change and the past ones, the newest first.
+func (m *management) changeViews() []*pendingView {
+	views := []*pendingView{}
+	if plan := m.cluster.configuration.pending; plan != nil {
+		views = append(views, plan.pendingView(m.cluster.configuration.version))
+	}
+	done := m.cluster.configuration.done
+	for i := len(done) - 1; i >= 0; i-- {
+		views = append(views, done[i].pendingView(m.cluster.configuration.version))
+	}
+	return views
+}
+
+func (p *changePlan) status() string {
+	if p.completed.IsZero() {
+		return "IN_PROGRESS"
+	}
+	return "COMPLETED"
+}
+
+func (p *changePlan) view() *changeView {
+	return &changeView{ID: p.id, Status: p.status(), StartedAt: p.started.UTC(), CompletedAt: p.completed.UTC()}
+}
+
+func (p *changePlan) pendingView(version int64) *pendingView {
+	view := &pendingView{
+		ID: p.id, Status: p.status(), StartedAt: p.started.UTC(), InternalVersion: version,
+		Completed: []operationView{}, Pending: []operationView{},
+	}
+	for i, o := range p.operations {
+		operation := operationView{Operation: o.kind, BrokerID: o.replica.broker.id, PartitionID: o.replica.partition.id}
+		if i < p.next {
+			view.Completed = append(view.Completed, operation)
+		} else {
+			view.Pending = append(view.Pending, operation)
+		}
+	}
+	return view
+}
