@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 )
 
 // BrokerID names a broker: the cluster's own id where it is known ("0", "us-east1_0"), else its management address.
@@ -94,9 +93,6 @@ type Broker struct {
 	Lever LeverID
 	// SoftPause is false where the broker is known not to have soft pause (zeebe-facts.md 1.5).
 	SoftPause bool
-	// Planned tells the two generations apart, for the refusal of mixed clusters: true from 8.10 on. Only meaningful with
-	// a Lever.
-	Planned bool
 }
 
 // ExpectedPartition is a partition that the cluster is configured to have.
@@ -135,6 +131,15 @@ func (t *Topology) Broker(id BrokerID) (Broker, bool) {
 	return t.Brokers[i], true
 }
 
+// Lever finds a lever by id.
+func (t *Topology) Lever(id LeverID) (Lever, bool) {
+	i := slices.IndexFunc(t.Levers, func(l Lever) bool { return l.ID == id })
+	if i < 0 {
+		return Lever{}, false
+	}
+	return t.Levers[i], true
+}
+
 // Cluster is the port to the brokers. Its implementation knows their ways; the core knows what they mean.
 //
 // Every method returns soon after its context ends, and may be called by many goroutines at once.
@@ -154,12 +159,4 @@ type Cluster interface {
 	// which may be tried again. Below 8.10 it refuses PAUSED on a broker whose last read showed, or that may still show,
 	// SOFT_PAUSED.
 	Write(ctx context.Context, lever Lever, phase Phase) error
-}
-
-// Observation is the outcome of one read of one broker.
-type Observation struct {
-	Broker   BrokerID
-	Readings []Reading // by partition; of the last read that succeeded
-	Read     time.Time // when that read ended; zero if there was none
-	Err      error     // why the last read failed; nil if it succeeded
 }

@@ -42,12 +42,6 @@ func (p Phase) Settable() bool {
 	return p == PhaseExporting || p == PhaseSoftPaused || p == PhasePaused
 }
 
-// AtLeast reports whether a replica in phase p gives a hold that asks for q what it asks for: PAUSED satisfies
-// SOFT_PAUSED, and every settable phase satisfies EXPORTING, which no hold asks for.
-func (p Phase) AtLeast(q Phase) bool {
-	return p.Settable() && p >= q
-}
-
 // Role is what a replica is in its partition's raft group (zeebe-facts.md 4.1).
 type Role uint8
 

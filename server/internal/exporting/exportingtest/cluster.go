@@ -1,0 +1,287 @@
+// Package exportingtest has a Zeebe cluster in memory, for tests of the core in synctest bubbles: it does no input or
+// output, and its time is the bubble's. The embedded cluster (package embedded) is its big sister on real sockets.
+package exportingtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/exportgate/exportgate/server/internal/exporting"
+)
+
+// Fault is how a broker misbehaves.
+type Fault uint8
+
+// The faults.
+const (
+	Healthy  Fault = iota
+	Down           // refuses every request
+	Hanging        // never answers
+	Mute           // answers reads with an error, takes writes
+	Swallow        // takes writes and does nothing
+	Refusing       // fails every write
+	Inactive       // its first replica is INACTIVE
+	Closed         // its first replica is CLOSED
+	OneRead        // shows the phase that was asked for once, and then what it was before
+)
+
+// Cluster is a cluster in memory, in which every broker hosts a replica of every partition. Its methods may be called by
+// many goroutines at once.
+type Cluster struct {
+	// Planned makes one lever of all brokers, as from 8.10 on.
+	Planned bool
+	// SkipDead lets a plan pass dead members; otherwise it stalls at the first.
+	SkipDead bool
+	// Delay is how long a change takes to be applied.
+	Delay time.Duration
+	// FailureRate is the part of all requests that fail, by Rand.
+	FailureRate float64
+	Rand        *rand.Rand
+
+	mu         sync.Mutex
+	brokers    []*broker
+	partitions int
+	pending    exporting.Phase // of a plan; PhaseUnknown if there is none
+	writes     int
+}
+
+type broker struct {
+	fault  Fault
+	phase  exporting.Phase
+	shown  exporting.Phase // by OneRead; PhaseUnknown when done
+	queued []queued
+}
+
+type queued struct {
+	phase exporting.Phase
+	due   time.Time
+}
+
+// New returns a healthy cluster that exports.
+func New(brokers, partitions int) *Cluster {
+	c := &Cluster{partitions: partitions, Rand: rand.New(rand.NewPCG(1, 2))}
+	for range brokers {
+		c.brokers = append(c.brokers, &broker{phase: exporting.PhaseExporting})
+	}
+	return c
+}
+
+// SetFault makes a broker misbehave, or well again.
+func (c *Cluster) SetFault(i int, f Fault) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.brokers[i].fault = f
+}
+
+// SetPhase changes what a broker does behind everybody's back: a foreign change, or a lost disk.
+func (c *Cluster) SetPhase(i int, p exporting.Phase) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.brokers[i].settle()
+	c.brokers[i].phase = p
+}
+
+// Phases is what the brokers truly do.
+func (c *Cluster) Phases() []exporting.Phase {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var phases []exporting.Phase
+	for _, b := range c.brokers {
+		b.settle()
+		phases = append(phases, b.phase)
+	}
+	return phases
+}
+
+// Writes counts the writes that were asked for.
+func (c *Cluster) Writes() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.writes
+}
+
+// settle applies the changes that are due.
+func (b *broker) settle() {
+	for len(b.queued) > 0 && !time.Now().Before(b.queued[0].due) {
+		b.phase = b.queued[0].phase
+		b.queued = b.queued[1:]
+	}
+}
+
+// advance lets a plan go as far as it gets.
+func (c *Cluster) advance() {
+	if c.pending == exporting.PhaseUnknown {
+		return
+	}
+	for _, b := range c.brokers {
+		b.settle()
+		switch {
+		case b.phase == c.pending:
+		case b.fault == Down && c.SkipDead:
+		case b.fault == Down, len(b.queued) > 0:
+			return
+		case b.fault == Swallow:
+		default:
+			b.queued = append(b.queued, queued{c.pending, time.Now().Add(c.Delay)})
+			if b.settle(); b.phase != c.pending {
+				return
+			}
+		}
+	}
+	c.pending = exporting.PhaseUnknown
+}
+
+// Topology implements exporting.Cluster: it fails when every broker is down.
+func (c *Cluster) Topology(context.Context) (*exporting.Topology, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.ContainsFunc(c.brokers, func(b *broker) bool { return b.fault != Down }) {
+		return nil, errors.New("nobody answers")
+	}
+	c.advance()
+	t := &exporting.Topology{ReplicationFactor: len(c.brokers), Source: "memory"}
+	for i := range c.brokers {
+		id := strconv.Itoa(i)
+		lever := exporting.Lever{ID: exporting.LeverID(id)}
+		if c.Planned {
+			lever = exporting.Lever{ID: "cluster", Planned: true, SoftToHard: true}
+		}
+		t.Brokers = append(t.Brokers, exporting.Broker{
+			ID: exporting.BrokerID(id), Address: "memory:" + id, Lever: lever.ID, SoftPause: true,
+		})
+		if i == 0 || !c.Planned {
+			t.Levers = append(t.Levers, lever)
+		}
+	}
+	for p := range c.partitions {
+		e := exporting.ExpectedPartition{ID: exporting.PartitionID{ID: int32(p + 1)}, Replicas: len(c.brokers)}
+		for _, b := range t.Brokers {
+			e.Members = append(e.Members, b.ID)
+		}
+		t.Expected = append(t.Expected, e)
+	}
+	if c.pending != exporting.PhaseUnknown {
+		t.Pending = "a change to " + c.pending.String()
+	}
+	return t, nil
+}
+
+// Read implements exporting.Cluster.
+func (c *Cluster) Read(ctx context.Context, eb exporting.Broker) ([]exporting.Reading, error) {
+	c.mu.Lock()
+	b, i, err := c.find(string(eb.ID))
+	fault := b.fault
+	c.mu.Unlock()
+	if fault == Hanging {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if err != nil || fault == Mute {
+		return nil, cmpErr(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance()
+	b.settle()
+	phase := b.phase
+	if b.shown != exporting.PhaseUnknown {
+		phase, b.shown = b.shown, exporting.PhaseUnknown
+	}
+	var readings []exporting.Reading
+	for p := range c.partitions {
+		r := exporting.Reading{
+			Partition: exporting.PartitionID{ID: int32(p + 1)}, Role: exporting.RoleFollower, Phase: phase,
+			Processed: exporting.At(100), Exported: exporting.At(100), Health: exporting.HealthHealthy,
+		}
+		if p%len(c.brokers) == i {
+			r.Role = exporting.RoleLeader
+		}
+		if p == 0 && fault == Inactive {
+			r.Role = exporting.RoleInactive
+		}
+		if p == 0 && fault == Closed {
+			r.Phase = exporting.PhaseClosed
+		}
+		readings = append(readings, r)
+	}
+	return readings, nil
+}
+
+// Write implements exporting.Cluster. Below 8.10 it refuses PAUSED over SOFT_PAUSED, as a driver must.
+func (c *Cluster) Write(ctx context.Context, lever exporting.Lever, phase exporting.Phase) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writes++
+	if lever.Planned {
+		c.advance()
+		if c.pending != exporting.PhaseUnknown {
+			return &exporting.PendingChangeError{Change: "a change to " + c.pending.String()}
+		}
+		if c.fails() {
+			return errors.New("a request failed at random")
+		}
+		c.pending = phase
+		c.advance()
+		return nil
+	}
+	b, _, err := c.find(string(lever.ID))
+	b.settle()
+	switch {
+	case err != nil:
+		return err
+	case b.fault == Hanging:
+		c.mu.Unlock()
+		<-ctx.Done()
+		c.mu.Lock()
+		return ctx.Err()
+	case b.fault == Refusing:
+		return errors.New("500 Internal Server Error")
+	case phase == exporting.PhasePaused && b.soft():
+		return &exporting.UnsafeTransitionError{Brokers: []exporting.BrokerID{exporting.BrokerID(lever.ID)}}
+	case b.fault == Swallow:
+	case b.fault == OneRead:
+		b.shown = phase
+	default:
+		b.queued = append(b.queued, queued{phase, time.Now().Add(c.Delay)})
+	}
+	return nil
+}
+
+// soft reports whether a hard pause would be written over a soft one.
+func (b *broker) soft() bool {
+	last := b.phase
+	if n := len(b.queued); n > 0 {
+		last = b.queued[n-1].phase
+	}
+	return last == exporting.PhaseSoftPaused
+}
+
+func (c *Cluster) fails() bool { return c.Rand.Float64() < c.FailureRate }
+
+func (c *Cluster) find(id string) (*broker, int, error) {
+	i, err := strconv.Atoi(id)
+	if err != nil {
+		return nil, 0, err
+	}
+	b := c.brokers[i]
+	switch {
+	case b.fault == Down:
+		return b, i, errors.New("connection refused")
+	case c.fails():
+		return b, i, errors.New("a request failed at random")
+	}
+	return b, i, nil
+}
+
+func cmpErr(err error) error {
+	if err == nil {
+		return fmt.Errorf("an empty answer")
+	}
+	return err
+}

@@ -1,0 +1,181 @@
+package exporting
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Options of a [Fanout]. All are required, but for ConfirmInterval.
+type Options struct {
+	// Concurrency is how many requests to brokers are under way at most. A planned change (8.10) does not count.
+	Concurrency int
+	// RequestTimeout bounds each request.
+	RequestTimeout time.Duration
+	// PlanTimeout bounds a planned change's request.
+	PlanTimeout time.Duration
+	// ConfirmInterval is the least time between the two reads that confirm a phase. 0 means two reads, however close.
+	ConfirmInterval time.Duration
+	// RetryInterval is the longest wait between two tries, and between two reads of a broker that shows what it shall
+	// while others do not.
+	RetryInterval time.Duration
+}
+
+// Fanout reads and moves every replica of a cluster, many brokers at a time. It remembers what each broker last showed.
+//
+// Its methods may be called by many goroutines at once; two drives at once would pull against each other, so there is
+// one (package reconcile).
+type Fanout struct {
+	cluster Cluster
+	opts    Options
+	slots   chan struct{}
+	base    context.Context // of writes, which outlive drives
+	stop    context.CancelFunc
+	writes  sync.WaitGroup
+
+	mu          sync.Mutex
+	closed      bool
+	topology    *Topology
+	topologyErr error
+	brokers     map[BrokerID]*broker
+	levers      map[LeverID]*lever
+}
+
+// broker is what the fan-out remembers of one broker.
+type broker struct {
+	Observation
+
+	started time.Time // when the last recorded read began: an older read that ends later is not news
+}
+
+// NewFanout returns a fan-out over a cluster. Close it after use.
+func NewFanout(cluster Cluster, opts Options) (*Fanout, error) {
+	switch {
+	case opts.Concurrency < 1:
+		return nil, fmt.Errorf("concurrency %d: at least one broker must be asked at a time", opts.Concurrency)
+	case opts.RequestTimeout <= 0 || opts.PlanTimeout <= 0 || opts.RetryInterval <= 0 || opts.ConfirmInterval < 0:
+		return nil, errors.New("timeouts and intervals must be positive")
+	}
+	base, stop := context.WithCancel(context.Background())
+	return &Fanout{
+		cluster: cluster, opts: opts, slots: make(chan struct{}, opts.Concurrency), base: base, stop: stop,
+		brokers: map[BrokerID]*broker{}, levers: map[LeverID]*lever{},
+	}, nil
+}
+
+// Close gives up the writes that are under way and waits for them to end. Drives must have ended.
+func (f *Fanout) Close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	f.stop()
+	f.writes.Wait()
+}
+
+// ConfirmInterval is the least time between the two reads that confirm a phase.
+func (f *Fanout) ConfirmInterval() time.Duration { return f.opts.ConfirmInterval }
+
+// View returns what is known now, without asking anybody.
+func (f *Fanout) View() *View {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v := &View{Topology: f.topology, TopologyErr: f.topologyErr, Observations: make(map[BrokerID]Observation, len(f.brokers))}
+	if f.topology == nil {
+		return v
+	}
+	for _, b := range f.topology.Brokers {
+		if known, ok := f.brokers[b.ID]; ok {
+			o := known.Observation
+			if l := f.levers[b.Lever]; l != nil {
+				o.Written, o.WriteErr, o.Word, o.Doubt = l.phase, l.err, l.word, l.doubt
+			}
+			v.Observations[b.ID] = o
+		}
+	}
+	return v
+}
+
+// Look reads the topology and every broker once, and returns the view. It touches nothing. A broker that fails is in the
+// view as such. It ends when all have answered or failed, or soon after the context ends.
+func (f *Fanout) Look(ctx context.Context) *View {
+	if topology := f.readTopology(ctx); topology != nil {
+		var reads sync.WaitGroup
+		for _, b := range topology.Brokers {
+			reads.Go(func() { f.read(ctx, b) })
+		}
+		reads.Wait()
+	}
+	return f.View()
+}
+
+// readTopology asks what the cluster is configured to be. If nobody tells it returns what was known before, nil at first.
+func (f *Fanout) readTopology(ctx context.Context) *Topology {
+	ctx, cancel := context.WithTimeout(ctx, f.opts.RequestTimeout)
+	defer cancel()
+	topology, err := f.cluster.Topology(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.topologyErr = err
+	if err == nil {
+		f.topology = topology
+		maps.DeleteFunc(f.brokers, func(id BrokerID, _ *broker) bool { _, ok := topology.Broker(id); return !ok })
+	}
+	return f.topology
+}
+
+// read asks one broker, records the answer, and returns what is now known of it.
+func (f *Fanout) read(ctx context.Context, b Broker) Observation {
+	if b.Address == "" {
+		return Observation{Err: errNoAddress}
+	}
+	select {
+	case f.slots <- struct{}{}:
+	case <-ctx.Done():
+		return f.record(ctx, b, time.Now(), nil, errors.New("there was no time left to ask it"))
+	}
+	defer func() { <-f.slots }()
+	request, cancel := context.WithTimeout(ctx, f.opts.RequestTimeout)
+	defer cancel()
+	started := time.Now()
+	readings, err := f.cluster.Read(request, b)
+	if err == nil && len(readings) == 0 {
+		err = errors.New("it shows no replica")
+	}
+	return f.record(ctx, b, started, readings, err)
+}
+
+func (f *Fanout) record(ctx context.Context, eb Broker, started time.Time, readings []Reading, err error) Observation {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := f.brokers[eb.ID]
+	if b == nil {
+		b = &broker{}
+		f.brokers[eb.ID] = b
+	}
+	// A read that we gave up ourselves says nothing of the broker; one that ran out of time does.
+	if started.Before(b.started) || err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return b.Observation
+	}
+	b.started = started
+	now := time.Now()
+	if b.Err = err; err != nil {
+		b.Failed, b.Times = now, 0
+		return b.Observation
+	}
+	if b.Times == 0 || !slices.EqualFunc(b.Readings, readings, sameState) {
+		b.Stable, b.Times = now, 0
+	}
+	b.Readings, b.Read = readings, now
+	b.Times++
+	f.noteApplied(eb.Lever, started, readings)
+	return b.Observation
+}
+
+// sameState reports whether two readings of a replica differ in nothing but positions and health.
+func sameState(a, b Reading) bool {
+	return a.Partition == b.Partition && a.Role == b.Role && a.Phase == b.Phase && a.NoExporters == b.NoExporters
+}

@@ -1,0 +1,198 @@
+package exporting
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Observation is what is known of one broker: its last readable answer, and whether the last try failed.
+type Observation struct {
+	// Readings of the last read that succeeded, by partition.
+	Readings []Reading
+	// Read is when that read ended; zero if there was none.
+	Read time.Time
+	// Stable is when the first of an unbroken row of reads ended that all showed the same replicas in the same roles and
+	// phases, up to Read. Times reads were in that row.
+	Stable time.Time
+	Times  int
+	// Err is why the last try failed; nil if it succeeded. Failed is when a try last failed; zero if none ever did.
+	Err    error
+	Failed time.Time
+	// Written is the phase of the last write to the broker's lever; PhaseUnknown if there was none. WriteErr is why it
+	// failed; nil if it was taken or is under way.
+	Written  Phase
+	WriteErr error
+	// Word is Written if it was taken; PhaseUnknown if it may have been. Doubt is whether a write may take effect that was
+	// not seen to do so yet.
+	Word  Phase
+	Doubt bool
+}
+
+// Confirmed reports whether the last readings were seen at least twice, interval apart.
+func (o *Observation) Confirmed(interval time.Duration) bool {
+	return o.Err == nil && o.Times >= 2 && o.Read.Sub(o.Stable) >= interval
+}
+
+// View is what is known of the cluster at one moment. It is a copy: nobody changes it.
+type View struct {
+	// Topology is the last that could be read; nil if none ever could.
+	Topology *Topology
+	// TopologyErr is why the last try failed; nil if it succeeded.
+	TopologyErr error
+	// Observations of the topology's brokers. A broker that was never tried is absent.
+	Observations map[BrokerID]Observation
+}
+
+// Replica is a partition on a broker, as the view has it.
+type Replica struct {
+	Reading
+
+	Broker BrokerID
+	// Observed is when it was last read; zero for a replica that ought to be there and was never seen.
+	Observed time.Time
+	// Err is why its broker could not be read the last time.
+	Err error
+}
+
+// Replicas lists what was read and what ought to have been, by partition and broker.
+func (v *View) Replicas() []Replica {
+	if v.Topology == nil {
+		return nil
+	}
+	var replicas []Replica
+	seen := map[replicaKey]bool{}
+	for _, b := range v.Topology.Brokers {
+		o := v.Observations[b.ID]
+		for _, r := range o.Readings {
+			replicas = append(replicas, Replica{Reading: r, Broker: b.ID, Observed: o.Read, Err: o.Err})
+			seen[replicaKey{r.Partition, b.ID}] = true
+		}
+	}
+	for _, p := range v.Topology.Expected {
+		for _, id := range p.Members {
+			if !seen[replicaKey{p.ID, id}] {
+				replicas = append(replicas, Replica{
+					Reading: Reading{Partition: p.ID}, Broker: id, Err: cmp.Or(v.Observations[id].Err, errNotThere),
+				})
+			}
+		}
+	}
+	slices.SortFunc(replicas, func(a, b Replica) int {
+		return cmp.Or(a.Partition.Compare(b.Partition), CompareBrokers(a.Broker, b.Broker))
+	})
+	return replicas
+}
+
+type replicaKey struct {
+	partition PartitionID
+	broker    BrokerID
+}
+
+// errNotThere is said of a replica that its broker, which answers, does not have.
+var errNotThere = errors.New("not there, although the cluster is configured to have it")
+
+// Observed is the phase that all replicas show that could be read the last time: MIXED where they differ, UNKNOWN where
+// there are none. Replicas without exporters have no say, unless all are so; then it is CLOSED.
+func (v *View) Observed() Phase {
+	observed, idle := PhaseUnknown, PhaseUnknown
+	first := true
+	for _, o := range v.Observations {
+		if o.Err != nil {
+			continue
+		}
+		for i := range o.Readings {
+			switch r := &o.Readings[i]; {
+			case r.NoExporters:
+				idle = PhaseClosed
+			case first:
+				observed, first = r.Phase, false
+			case observed != r.Phase:
+				return PhaseMixed
+			}
+		}
+	}
+	if first {
+		return idle
+	}
+	return observed
+}
+
+// Settable is the phase per broker that a revert goes back to: what its replicas show now. Brokers on one lever go
+// together, and where replicas on a lever differ it is the weakest, because a pause that nobody remembers fills disks.
+func (v *View) Settable() map[BrokerID]Phase {
+	weakest := map[LeverID]Phase{}
+	for _, b := range v.Topology.Brokers {
+		for _, r := range v.Observations[b.ID].Readings {
+			if r.Phase.Settable() && (weakest[b.Lever] == PhaseUnknown || r.Phase < weakest[b.Lever]) {
+				weakest[b.Lever] = r.Phase
+			}
+		}
+	}
+	restore := make(map[BrokerID]Phase, len(v.Topology.Brokers))
+	for _, b := range v.Topology.Brokers {
+		restore[b.ID] = cmp.Or(weakest[b.Lever], PhaseExporting)
+	}
+	return restore
+}
+
+// Reading finds what a replica showed at its broker's last readable answer.
+func (v *View) Reading(partition PartitionID, broker BrokerID) (Reading, bool) {
+	readings := v.Observations[broker].Readings
+	i, ok := slices.BinarySearchFunc(readings, partition,
+		func(r Reading, p PartitionID) int { return r.Partition.Compare(p) })
+	if !ok {
+		return Reading{}, false
+	}
+	return readings[i], true
+}
+
+// Change is a replica whose phase is not what it was.
+type Change struct {
+	Partition     PartitionID
+	Broker        BrokerID
+	Before, After Phase
+}
+
+// Changes lists the replicas whose phases differ between two views, by partition and broker. Replicas that either view
+// has not read are left out.
+func Changes(before, after *View) []Change {
+	var changes []Change
+	for _, r := range after.Replicas() {
+		old, ok := before.Reading(r.Partition, r.Broker)
+		if ok && r.Err == nil && old.Phase != r.Phase {
+			changes = append(changes, Change{r.Partition, r.Broker, old.Phase, r.Phase})
+		}
+	}
+	return changes
+}
+
+// Failure is one replica that does not show what it shall, or one fact that stands against a settled cluster.
+type Failure struct {
+	// Partition is zero where a broker or the cluster as a whole is meant.
+	Partition PartitionID
+	// Broker is empty where no one broker is meant.
+	Broker BrokerID
+	Role   Role
+	Phase  Phase
+	Wanted Phase
+	// Reason is for people.
+	Reason string
+	// Final failures do not go away by waiting.
+	Final bool
+}
+
+// String names the replica and the reason.
+func (f Failure) String() string {
+	switch {
+	case f.Partition.ID == 0 && f.Broker == "":
+		return f.Reason
+	case f.Partition.ID == 0:
+		return fmt.Sprintf("broker %s: %s", f.Broker, f.Reason)
+	case f.Broker == "":
+		return fmt.Sprintf("%s: %s", f.Partition, f.Reason)
+	}
+	return fmt.Sprintf("%s on broker %s: %s", f.Partition, f.Broker, f.Reason)
+}
