@@ -68,7 +68,8 @@ type ZeebeConfig struct {
 	ManagementURL string
 	// Version is what the brokers run; empty where it is to be detected.
 	Version string
-	// ClusterSize, Partitions and ReplicationFactor are all set or all 0. They are for clusters that cannot tell.
+	// ClusterSize, Partitions and ReplicationFactor are for clusters that cannot tell; 0 where they are not given.
+	// Partitions and ReplicationFactor are given together.
 	ClusterSize, Partitions, ReplicationFactor int
 	// RequestTimeout bounds one request to one broker.
 	RequestTimeout time.Duration

@@ -48,16 +48,12 @@ func (c *Config) checkCluster(embedded bool) error {
 	case z.Gateway == "" && c.isWritten("zeebe.management-url"):
 		mistakes = append(mistakes, fmt.Errorf("%s is for zeebe.gateway, which is not set", c.tell("zeebe.management-url")))
 	}
-	given := 0
-	for _, number := range []int{z.ClusterSize, z.Partitions, z.ReplicationFactor} {
-		given += min(number, 1)
-	}
-	if given != 0 && given != 3 {
+	if (z.Partitions > 0) != (z.ReplicationFactor > 0) {
 		mistakes = append(mistakes, errors.New(
-			"zeebe.cluster-size, zeebe.partitions and zeebe.replication-factor belong together: set all three or none",
+			"zeebe.partitions and zeebe.replication-factor tell what to expect only together: set both or neither",
 		))
 	}
-	if given == 3 && z.ReplicationFactor > z.ClusterSize {
+	if z.ClusterSize > 0 && z.ReplicationFactor > z.ClusterSize {
 		mistakes = append(mistakes, fmt.Errorf("%s is more than %s: each replica has a broker of its own",
 			c.tell("zeebe.replication-factor"), c.tell("zeebe.cluster-size")))
 	}

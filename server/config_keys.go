@@ -88,17 +88,17 @@ func Keys() []Key {
 		},
 		{
 			Name: "zeebe.cluster-size", Cluster: true,
-			Doc: "Number of brokers. Only for brokers that cannot tell, and then together with the two below.",
+			Doc: "Number of brokers. Only for brokers that cannot tell.",
 			set: into(func(c *Config) *int { return &c.Zeebe.ClusterSize }, parseCount),
 		},
 		{
 			Name: "zeebe.partitions", Cluster: true,
-			Doc: "Number of partitions. Only for brokers that cannot tell.",
+			Doc: "Number of partitions. Only for brokers that cannot tell, and together with the next.",
 			set: into(func(c *Config) *int { return &c.Zeebe.Partitions }, parseCount),
 		},
 		{
 			Name: "zeebe.replication-factor", Cluster: true,
-			Doc: "Number of replicas of each partition. Only for brokers that cannot tell.",
+			Doc: "Number of replicas of each partition. Only for brokers that cannot tell, and together with the last.",
 			set: into(func(c *Config) *int { return &c.Zeebe.ReplicationFactor }, parseCount),
 		},
 		{

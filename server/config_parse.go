@@ -136,7 +136,7 @@ func parseBrokers(text string) ([]string, error) {
 		if id, rest, ok := strings.Cut(broker, "="); ok && !strings.Contains(id, ":") {
 			address = rest
 		}
-		if err := checkURL(address, "http", "https", "dns+http", "dns+https"); err != nil {
+		if err := checkURL(address, "http", "https", "dns+http"); err != nil {
 			return nil, err
 		}
 		if slices.Contains(brokers, broker) {

@@ -112,7 +112,7 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "template without gateway", args: []string{"--zeebe.management-url=http://{host}"}, want: []string{
 			"is for zeebe.gateway, which is not set",
 		}},
-		{name: "some sizes", args: []string{"--zeebe.partitions=3"}, want: []string{"set all three or none"}},
+		{name: "some sizes", args: []string{"--zeebe.partitions=3"}, want: []string{"set both or neither"}},
 		{name: "more replicas than brokers", args: []string{
 			"--zeebe.partitions=3", "--zeebe.cluster-size=2", "--zeebe.replication-factor=3",
 		}, want: []string{`zeebe.replication-factor "3" (flag --zeebe.replication-factor) is more than zeebe.cluster-size`}},
