@@ -1,0 +1,62 @@
+package zeebe
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// probeTimeout is short because a broker that answers at all answers this at once, and the topology waits for it.
+	probeTimeout = 2 * time.Second
+	// probesAtOnce bounds the probes that are under way at once.
+	probesAtOnce = 64
+)
+
+// probe asks those brokers for their generation whose generation nobody told, and waits until they answered or it is
+// clear that they will not soon. In the steady state it asks nobody.
+func (c *Client) probe(ctx context.Context, addresses ...string) {
+	due := c.memory.toProbe(addresses, time.Now())
+	if len(due) == 0 {
+		return
+	}
+	slots := make(chan struct{}, probesAtOnce)
+	var probes sync.WaitGroup
+	for _, address := range due {
+		slots <- struct{}{}
+		probes.Go(func() {
+			defer func() { <-slots }()
+			c.probeOne(ctx, address)
+		})
+	}
+	probes.Wait()
+}
+
+// probeOne asks for the list of configuration changes, which exists from 8.10 on and changes nothing. Anything but a
+// clear answer leaves what was known.
+func (c *Client) probeOne(ctx context.Context, address string) {
+	a, err := c.send(ctx, http.MethodGet, address+"/cluster/changes", min(probeTimeout, c.timeout), address)
+	if err != nil {
+		return
+	}
+	shown := unknownGeneration
+	switch a.status {
+	case http.StatusOK:
+		if _, err := decodeChanges(a.body); err == nil {
+			shown = planned
+		}
+	case http.StatusNotFound:
+		shown = perBroker
+	}
+	if shown == unknownGeneration {
+		return
+	}
+	var before generation
+	c.memory.with(address, func(r *record) { before, r.learnt, r.fresh = r.learnt, shown, true })
+	if before != shown {
+		c.logger.LogAttrs(ctx, slog.LevelInfo, "learnt how a broker is driven",
+			slog.String("address", address), slog.Bool("from_8_10", shown == planned))
+	}
+}
