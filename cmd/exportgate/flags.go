@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// The flags' types below refuse bad values while the command line is parsed, so that they are mistakes of usage.
+
+// choice is one of a few words.
+type choice struct {
+	value string
+	words []string
+}
+
+var _ pflag.Value = (*choice)(nil)
+
+// String returns the chosen word.
+func (c *choice) String() string { return c.value }
+
+// Type is what the help shows for the value.
+func (c *choice) Type() string { return strings.Join(c.words, "|") }
+
+// Set chooses a word.
+func (c *choice) Set(text string) error {
+	if !slices.Contains(c.words, text) {
+		return fmt.Errorf("must be one of %s", strings.Join(c.words, ", "))
+	}
+	c.value = text
+	return nil
+}
+
+// address is a host and a port.
+type address string
+
+var _ pflag.Value = (*address)(nil)
+
+// String returns host:port.
+func (a *address) String() string { return string(*a) }
+
+// Type is what the help shows for the value.
+func (a *address) Type() string { return "host:port" }
+
+// Set takes host:port.
+func (a *address) Set(text string) error {
+	host, port, err := net.SplitHostPort(text)
+	if number, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || number == 0 || host == "" ||
+		strings.ContainsAny(host, "/@ ") {
+		return errors.New("must be host:port, such as localhost:9601")
+	}
+	*a = address(text)
+	return nil
+}
+
+// patience is how long to wait.
+type patience time.Duration
+
+var _ pflag.Value = (*patience)(nil)
+
+// String returns the duration as Go writes it.
+func (p *patience) String() string { return time.Duration(*p).String() }
+
+// Type is what the help shows for the value.
+func (p *patience) Type() string { return "duration" }
+
+// Set takes a duration above zero.
+func (p *patience) Set(text string) error {
+	duration, err := time.ParseDuration(text)
+	if err != nil || duration <= 0 {
+		return errors.New("must be a duration above zero, such as 30s or 2m")
+	}
+	*p = patience(duration)
+	return nil
+}

@@ -1,0 +1,24 @@
+// Command exportgate pauses and resumes exporting on every partition of a Zeebe cluster: it is the server, and a client
+// of the server.
+//
+// The verbs that are clients know the published API alone. Only serve and dev know package server.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker (-X main.version=1.2.3); without it the build information tells.
+var version string
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process the hard way
+	con := console{env: os.Environ(), stdout: screenOf(os.Stdout), stderr: screenOf(os.Stderr)}
+	code := execute(ctx, newRootCommand(con), os.Args[1:])
+	stop()
+	os.Exit(code)
+}
