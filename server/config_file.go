@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -33,7 +34,7 @@ func (n keyNames) readFile(path string) (layer, error) {
 
 // decodeFile reads the one document of a file.
 func decodeFile(path string, document *yaml.Node) error {
-	file, err := os.Open(path) //nolint:gosec // G304: it is the operator who names the file
+	file, err := os.Open(filepath.Clean(path))
 	if err != nil {
 		return err
 	}
