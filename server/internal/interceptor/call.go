@@ -18,7 +18,9 @@ import (
 type calls struct{ Options }
 
 // ServerReporter begins a call. What it learns is in the context that the rest of the chain gets.
-func (c calls) ServerReporter(ctx context.Context, meta interceptors.CallMeta) (interceptors.Reporter, context.Context) {
+func (c calls) ServerReporter(ctx context.Context, meta interceptors.CallMeta) (
+	interceptors.Reporter, context.Context,
+) {
 	ctx = withRequestID(c.withPeer(ctx))
 	return &call{ctx: ctx, logger: c.Logger, meta: meta}, ctx
 }
@@ -49,7 +51,8 @@ func (c *call) PostCall(err error, took time.Duration) {
 	c.logger.LogAttrs(c.ctx, level(changes(c.meta), st.Code()), "call", attrs...)
 }
 
-// level is as loud as a call deserves: reads, which dashboards and probes repeat for ever, only where the fault is ours.
+// level is as loud as a call deserves: reads, which dashboards and probes repeat for ever, only where the fault is
+// ours.
 func level(changes bool, code codes.Code) slog.Level {
 	switch {
 	case code == codes.Internal || code == codes.Unknown || code == codes.DataLoss:

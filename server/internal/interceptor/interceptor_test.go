@@ -44,7 +44,9 @@ func (f *fake) Pause(ctx context.Context, _ *exportgatev1.PauseRequest) (*export
 	return &exportgatev1.PauseResponse{}, f.answer(ctx)
 }
 
-func (f *fake) GetStatus(ctx context.Context, _ *exportgatev1.GetStatusRequest) (*exportgatev1.GetStatusResponse, error) {
+func (f *fake) GetStatus(ctx context.Context, _ *exportgatev1.GetStatusRequest) (
+	*exportgatev1.GetStatusResponse, error,
+) {
 	return &exportgatev1.GetStatusResponse{}, f.answer(ctx)
 }
 
@@ -87,6 +89,8 @@ func lines(t *testing.T, log *bytes.Buffer) []map[string]any {
 	}
 	return all
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func debugLogger(log *bytes.Buffer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -233,10 +237,11 @@ func TestRequestID(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			conn := serve(t, &fake{err: status.Error(codes.Aborted, "also on failure")}, Options{Logger: slog.New(slog.DiscardHandler)})
+			service := &fake{err: status.Error(codes.Aborted, "also on failure")}
+			client := exportgatev1.NewExportingServiceClient(serve(t, service, Options{Logger: discard()}))
 			ctx := metadata.NewOutgoingContext(t.Context(), metadata.MD{"x-request-id": test.given})
 			var header metadata.MD
-			_, err := exportgatev1.NewExportingServiceClient(conn).Pause(ctx, &exportgatev1.PauseRequest{}, grpc.Header(&header))
+			_, err := client.Pause(ctx, &exportgatev1.PauseRequest{}, grpc.Header(&header))
 			if status.Code(err) != codes.Aborted {
 				t.Fatal(err)
 			}
@@ -265,11 +270,11 @@ func TestInProcessPeer(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			service := &fake{}
-			conn := serve(t, service, Options{
-				Logger:        slog.New(slog.DiscardHandler),
+			client := exportgatev1.NewExportingServiceClient(serve(t, service, Options{
+				Logger:        discard(),
 				ClientContext: func(context.Context) context.Context { return test.client },
-			})
-			if _, err := exportgatev1.NewExportingServiceClient(conn).Pause(t.Context(), &exportgatev1.PauseRequest{}); err != nil {
+			}))
+			if _, err := client.Pause(t.Context(), &exportgatev1.PauseRequest{}); err != nil {
 				t.Fatal(err)
 			}
 			if service.peer != test.want {
@@ -294,13 +299,19 @@ func TestChains(t *testing.T) {
 			return next(srv, s)
 		}
 	}
-	_, err := ChainUnary([]grpc.UnaryServerInterceptor{unary("outer"), unary("inner")})(t.Context(), nil,
-		&grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) { order = append(order, "handler"); return nil, nil })
+	unaries := ChainUnary([]grpc.UnaryServerInterceptor{unary("outer"), unary("inner")})
+	_, err := unaries(t.Context(), nil, &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) {
+		order = append(order, "handler")
+		return nil, nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = ChainStream([]grpc.StreamServerInterceptor{stream("outer"), stream("inner")})(nil, nil,
-		&grpc.StreamServerInfo{}, func(any, grpc.ServerStream) error { order = append(order, "handler"); return nil })
+	streams := ChainStream([]grpc.StreamServerInterceptor{stream("outer"), stream("inner")})
+	err = streams(nil, nil, &grpc.StreamServerInfo{}, func(any, grpc.ServerStream) error {
+		order = append(order, "handler")
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

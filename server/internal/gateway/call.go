@@ -1,0 +1,42 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
+)
+
+// call serves a path whose request goes to the service. What reaches grpc-gateway is a request made anew of what was
+// understood, so that none of its leniency towards queries, bodies and headers has anything to work on.
+func (h *handler) call(method, path string, request proto.Message) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		message := request.ProtoReflect().New().Interface()
+		if st := parseQuery(r.URL.RawQuery, message); st != nil {
+			h.refuse(w, r, http.StatusBadRequest, st)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
+		defer cancel()
+		ctx = peer.NewContext(ctx, &peer.Peer{Addr: peerAddr(r.RemoteAddr)})
+		ctx = withAnswer(ctx, h.chooseAnswer(r))
+		understood := &http.Request{
+			Method: method,
+			URL:    &url.URL{Path: generatedBase + path, RawQuery: encodeQuery(message)},
+			Header: innerHeaders(r),
+			Body:   http.NoBody,
+		}
+		h.calls.ServeHTTP(w, understood.WithContext(ctx))
+	}
+}
+
+// peerAddr is the address of an HTTP client as net/http gives it.
+type peerAddr string
+
+// Network is always "tcp".
+func (peerAddr) Network() string { return "tcp" }
+
+// String is the address with its port.
+func (a peerAddr) String() string { return string(a) }

@@ -1,0 +1,61 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestLinks(t *testing.T) {
+	for _, base := range []string{"/actuator", ""} {
+		d := openDoor(t, &fake{}, Options{BasePath: base})
+		root := d.url + base
+		want := map[string]any{"_links": map[string]any{
+			"self":                   map[string]any{"href": root, "templated": false},
+			"exporting":              map[string]any{"href": root + "/exporting", "templated": false},
+			"exporting-operationKey": map[string]any{"href": root + "/exporting/{operationKey}", "templated": true},
+			"health":                 map[string]any{"href": root + "/health", "templated": false},
+			"health-path":            map[string]any{"href": root + "/health/{*path}", "templated": true},
+			"info":                   map[string]any{"href": root + "/info", "templated": false},
+		}}
+		for _, slash := range []string{"", "/"} {
+			got := send(t, http.MethodGet, root+slash, nil)
+			if diff := cmp.Diff(want, decode(t, got.body)); diff != "" {
+				t.Errorf("GET %s (-want +got):\n%s", base+slash, diff)
+			}
+		}
+	}
+}
+
+func TestLinksOverTLS(t *testing.T) {
+	w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	r.TLS, r.Host = &tls.ConnectionState{}, "exportgate.example:9600"
+	(&handler{base: "/actuator"}).serveLinks(w, r)
+	if !strings.Contains(w.Body.String(), `"https://exportgate.example:9600/actuator/exporting"`) {
+		t.Errorf("links are %s, want https ones", w.Body)
+	}
+}
+
+func TestInfo(t *testing.T) {
+	tests := []struct {
+		info Info
+		want string
+	}{
+		{Info{}, `{"build": {"name": "exportgate", "version": ""}, "zeebe": {"versions": []}}`},
+		{
+			Info{Version: "v1.2.3", Commit: "abc", ZeebeVersions: []string{"8.8.2", "8.9.0"}},
+			`{"build": {"name": "exportgate", "version": "v1.2.3", "commit": "abc"}, "zeebe": {"versions": ["8.8.2", "8.9.0"]}}`,
+		},
+	}
+	for _, test := range tests {
+		d := openDoor(t, &fake{}, Options{Info: func() Info { return test.info }})
+		got := send(t, http.MethodGet, d.url+"/info", nil)
+		if diff := cmp.Diff(decode(t, test.want), decode(t, got.body)); diff != "" {
+			t.Errorf("info (-want +got):\n%s", diff)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+)
+
+// httpStatus is the table of design.md 3. The code decides alone: the reason of an ErrorInfo says more to programs, but
+// no reason has an HTTP status other than its code's.
+//
+// It differs from grpc-gateway's own table where that would mislead: a failed precondition is a conflict with the state
+// of the cluster (409), not a malformed request (400), and an operation that is not served is not found (404), so that
+// nobody retries it as a failure of the server (501).
+func httpStatus(code codes.Code) int {
+	switch code {
+	case codes.OK:
+		return http.StatusOK
+	case codes.InvalidArgument, codes.OutOfRange:
+		return http.StatusBadRequest
+	case codes.Unauthenticated:
+		return http.StatusUnauthorized
+	case codes.PermissionDenied:
+		return http.StatusForbidden
+	case codes.NotFound, codes.Unimplemented:
+		return http.StatusNotFound
+	case codes.FailedPrecondition, codes.Aborted, codes.AlreadyExists:
+		return http.StatusConflict
+	case codes.ResourceExhausted:
+		return http.StatusTooManyRequests
+	case codes.Canceled:
+		return statusClientClosedRequest
+	case codes.Unavailable:
+		return http.StatusServiceUnavailable
+	case codes.DeadlineExceeded:
+		return http.StatusGatewayTimeout
+	case codes.Unknown, codes.Internal, codes.DataLoss:
+	}
+	return http.StatusInternalServerError
+}
+
+// statusClientClosedRequest is nginx's word for a client that did not wait. Only logs and tests ever see it.
+const statusClientClosedRequest = 499
+
+// statusOf reads an error as a gRPC server does, which an in-process connection leaves to its caller.
+func statusOf(err error) *status.Status {
+	if st, ok := status.FromError(err); ok {
+		return st
+	}
+	return status.FromContextError(err)
+}
+
+// invalid refuses a parameter, or with an empty name the request as a whole.
+func invalid(parameter, format string, args ...any) *status.Status {
+	st := status.Newf(codes.InvalidArgument, format, args...)
+	info := &errdetails.ErrorInfo{
+		Reason: strings.TrimPrefix(exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT.String(), "ERROR_REASON_"),
+		Domain: "exportgate",
+	}
+	if parameter != "" {
+		info.Metadata = map[string]string{"parameter": clip(parameter)}
+	}
+	detailed, err := st.WithDetails(info)
+	if err != nil {
+		return st // a detail that cannot be encoded is no reason to lose the message
+	}
+	return detailed
+}
+
+// retryAfter is how many seconds a client should wait: what the service says, else the default. Never 0, which clients
+// take for at once.
+func retryAfter(st *status.Status) int {
+	const unsaid = 5 // about the time in which a broker that restarts, or another pass of the reconciler, shows
+	for _, detail := range st.Details() {
+		if retry, ok := detail.(*errdetails.RetryInfo); ok && retry.GetRetryDelay().IsValid() {
+			return max(1, int(math.Ceil(retry.GetRetryDelay().AsDuration().Seconds())))
+		}
+	}
+	return unsaid
+}
+
+// statusJSON is the google.rpc.Status as protobuf JSON. A detail of an unknown type, or text that is not UTF-8, cannot
+// be encoded; the message matters more than either.
+func statusJSON(st *status.Status) json.RawMessage {
+	body, err := protoJSON().Marshal(st.Proto())
+	if err == nil {
+		return body
+	}
+	plain := status.New(st.Code(), strings.ToValidUTF8(st.Message(), "\uFFFD"))
+	if body, err = protoJSON().Marshal(plain.Proto()); err != nil {
+		return nil
+	}
+	return body
+}
+
+// quote shows a client its own text, as much of it as helps.
+func quote(text string) string { return fmt.Sprintf("%q", clip(text)) }
+
+// clip bounds a client's text in an answer or a log line.
+func clip(text string) string {
+	const enough = 64
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= enough {
+		return text
+	}
+	return strings.ToValidUTF8(text[:enough], "") + "..."
+}

@@ -1,0 +1,157 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+)
+
+func TestHTTPStatus(t *testing.T) {
+	want := map[codes.Code]int{
+		codes.OK: 200, codes.Canceled: 499, codes.Unknown: 500, codes.InvalidArgument: 400, codes.DeadlineExceeded: 504,
+		codes.NotFound: 404, codes.AlreadyExists: 409, codes.PermissionDenied: 403, codes.ResourceExhausted: 429,
+		codes.FailedPrecondition: 409, codes.Aborted: 409, codes.OutOfRange: 400, codes.Unimplemented: 404,
+		codes.Internal: 500, codes.Unavailable: 503, codes.DataLoss: 500, codes.Unauthenticated: 401,
+		codes.Code(99): 500,
+	}
+	got := map[codes.Code]int{}
+	for code := range want {
+		got[code] = httpStatus(code)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("table (-want +got):\n%s", diff)
+	}
+}
+
+// TestReasons walks the reasons of the contract over the wire: each has the HTTP status that its comment promises.
+func TestReasons(t *testing.T) {
+	type row struct {
+		code codes.Code
+		http int
+	}
+	table := map[exportgatev1.ErrorReason]row{
+		exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT:       {codes.InvalidArgument, 400},
+		exportgatev1.ErrorReason_ERROR_REASON_UNSAFE_TRANSITION:      {codes.FailedPrecondition, 409},
+		exportgatev1.ErrorReason_ERROR_REASON_SOFT_PAUSE_UNSUPPORTED: {codes.FailedPrecondition, 409},
+		exportgatev1.ErrorReason_ERROR_REASON_SUPERSEDED:             {codes.Aborted, 409},
+		exportgatev1.ErrorReason_ERROR_REASON_INCOMPLETE_TOPOLOGY:    {codes.Unavailable, 503},
+		exportgatev1.ErrorReason_ERROR_REASON_MIXED_VERSIONS:         {codes.Unavailable, 503},
+		exportgatev1.ErrorReason_ERROR_REASON_REPLICAS_NOT_SETTLED:   {codes.DeadlineExceeded, 504},
+		exportgatev1.ErrorReason_ERROR_REASON_SHUTTING_DOWN:          {codes.Unavailable, 503},
+	}
+	service := &fake{}
+	d := openDoor(t, service, Options{})
+	for number, name := range exportgatev1.ErrorReason_name {
+		reason := exportgatev1.ErrorReason(number)
+		if reason == exportgatev1.ErrorReason_ERROR_REASON_UNSPECIFIED {
+			continue
+		}
+		word := strings.TrimPrefix(name, "ERROR_REASON_")
+		want, ok := table[reason]
+		if !ok {
+			t.Errorf("%s is not in the table of this test", name)
+			continue
+		}
+		service.answer = func(context.Context) error {
+			st, err := status.New(want.code, "why").WithDetails(&errdetails.ErrorInfo{Reason: word})
+			if err != nil {
+				return err
+			}
+			return st.Err()
+		}
+		got := send(t, http.MethodPost, d.url+"/exporting/pause", nil)
+		body := decode(t, got.body)
+		if got.code != want.http || body["status"] != float64(want.http) || !strings.Contains(got.body, word) {
+			t.Errorf("%s: answer is %d %s, want %d twice and the reason", name, got.code, got.body, want.http)
+		}
+		if again := got.header.Get("Retry-After"); (again != "") != (want.http == http.StatusServiceUnavailable) {
+			t.Errorf("%s: Retry-After is %q with %d", name, again, got.code)
+		}
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	tests := []struct {
+		name  string
+		delay *durationpb.Duration
+		want  int
+	}{
+		{"unsaid", nil, 5},
+		{"whole seconds", durationpb.New(30 * time.Second), 30},
+		{"rounded up", durationpb.New(1500 * time.Millisecond), 2},
+		{"at once", durationpb.New(0), 1},
+		{"in the past", durationpb.New(-time.Minute), 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			st := status.New(codes.Unavailable, "later")
+			if test.delay != nil {
+				var err error
+				if st, err = st.WithDetails(&errdetails.RetryInfo{RetryDelay: test.delay}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d := openDoor(t, &fake{answer: func(context.Context) error { return st.Err() }}, Options{})
+			got := send(t, http.MethodGet, d.url+"/exporting", nil).header.Get("Retry-After")
+			if got != strconv.Itoa(test.want) {
+				t.Errorf("Retry-After is %s, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+// TestStatusThatCannotBeEncoded proves that the message survives what its details do not.
+func TestStatusThatCannotBeEncoded(t *testing.T) {
+	tests := map[string]*spb.Status{
+		"a detail of an unknown type": {
+			Code: 13, Message: "kept", Details: []*anypb.Any{{TypeUrl: "type.googleapis.com/no.such.Type", Value: []byte("x")}},
+		},
+		"text that is not UTF-8": {Code: 13, Message: "kept\xff"},
+	}
+	for name, st := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := decode(t, string(statusJSON(status.FromProto(st))))
+			message, _ := got["message"].(string)
+			if got["code"] != 13.0 || !strings.HasPrefix(message, "kept") {
+				t.Errorf("got %v, want the code and the message", got)
+			}
+		})
+	}
+}
+
+func TestStatusOf(t *testing.T) {
+	tests := map[codes.Code]error{
+		codes.DeadlineExceeded: context.DeadlineExceeded,
+		codes.Canceled:         context.Canceled,
+		codes.Unknown:          errors.New("plain"),
+		codes.Aborted:          status.Error(codes.Aborted, "as it is"),
+	}
+	for want, err := range tests {
+		if got := statusOf(err).Code(); got != want {
+			t.Errorf("%v is %s, want %s", err, got, want)
+		}
+	}
+}
+
+func TestClip(t *testing.T) {
+	if got := clip(strings.Repeat("é", 100)); len(got) > 70 || !strings.HasSuffix(got, "é...") {
+		t.Errorf("got %q", got)
+	}
+	if got := clip("short\xff"); got != "short\uFFFD" {
+		t.Errorf("got %q", got)
+	}
+}
