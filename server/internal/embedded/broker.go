@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -54,9 +53,10 @@ func (b *Broker) ID() int { return b.id }
 func (b *Broker) Address() string { return "http://" + b.address + b.cluster.options.BasePath }
 
 // DataDir holds the broker's replicas: <dir>/raft-partition/partitions/<id>/.exporterPaused is a pause state below 8.10.
-func (b *Broker) DataDir() string {
-	return filepath.Join(b.cluster.options.Dir, "broker-"+strconv.Itoa(b.id))
-}
+func (b *Broker) DataDir() string { return filepath.Join(b.cluster.options.Dir, b.dir()) }
+
+// dir is the data directory below the cluster's.
+func (b *Broker) dir() string { return "broker-" + strconv.Itoa(b.id) }
 
 // Version is the broker's version, "8.9.27".
 func (b *Broker) Version() string {
@@ -80,7 +80,7 @@ func (b *Broker) Start(ctx context.Context) error {
 	if b.Up() {
 		return nil
 	}
-	if b.cluster.lifetime.Err() != nil {
+	if b.cluster.isClosed() {
 		return fmt.Errorf("starting broker %d: the cluster is closed", b.id)
 	}
 	b.port.release()
@@ -88,21 +88,20 @@ func (b *Broker) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("starting broker %d: %w", b.id, err)
 	}
-	b.run(listener)
+	b.run(ctx, listener)
 	return nil
 }
 
 // run starts the broker on a listener. It needs the lifecycle lock or a broker that nobody else knows yet, not the
 // cluster's lock.
-func (b *Broker) run(listener net.Listener) {
-	ctx, halt := context.WithCancel(b.cluster.lifetime)
-	b.halt = halt
+func (b *Broker) run(ctx context.Context, listener net.Listener) {
+	ctx, b.halt = context.WithCancel(context.WithoutCancel(ctx)) // it runs until Stop
 
 	b.cluster.mu.Lock()
 	b.up = true
 	for _, r := range b.replicas {
 		if r.start(); r.failed != nil {
-			b.cluster.log.Warn("failed to start partition, removing partition",
+			b.cluster.log.WarnContext(ctx, "failed to start partition, removing partition",
 				"broker", b.id, "partition", r.partition.name(), "error", r.failed)
 		}
 		r.partition.elect()
@@ -121,7 +120,7 @@ func (b *Broker) run(listener net.Listener) {
 	server := b.server
 	b.cluster.tasks.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			b.cluster.log.Error("embedded broker does not serve", "broker", b.id, "error", err)
+			b.cluster.log.ErrorContext(ctx, "embedded broker does not serve", "broker", b.id, "error", err)
 		}
 	})
 }
@@ -174,7 +173,7 @@ func (b *Broker) LoseDisk() error {
 	if b.up {
 		return fmt.Errorf("broker %d is up: stop it before its disk is lost", b.id)
 	}
-	if err := os.RemoveAll(b.DataDir()); err != nil {
+	if err := b.cluster.root.RemoveAll(b.dir()); err != nil {
 		return fmt.Errorf("losing the disk of broker %d: %w", b.id, err)
 	}
 	for _, r := range b.replicas {

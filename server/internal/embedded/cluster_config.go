@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -46,7 +45,7 @@ const (
 )
 
 // errConcurrentModification is the coordinator's refusal of a second change.
-var errConcurrentModification = errors.New("CONCURRENT_MODIFICATION: another change of the cluster configuration is in progress")
+const errConcurrentModification = zeebeError("CONCURRENT_MODIFICATION: another change of the configuration is in progress")
 
 // changeExporting is the coordinator's part of POST exporting from 8.10 on: plan, start, wait. Neither the end of the
 // wait nor the caller's leaving cancels the plan (zeebe-facts.md 2.5).
@@ -61,7 +60,7 @@ func (c *Cluster) changeExporting(ctx context.Context, b *Broker, phase Phase, t
 	case <-plan.finished:
 		return nil
 	case <-timeout.C:
-		return fmt.Errorf("Timed out waiting for exporter state change %d", plan.id)
+		return zeebeError(fmt.Sprintf("Timed out waiting for exporter state change %d", plan.id))
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -81,7 +80,7 @@ func (c *Cluster) planExporting(b *Broker, phase Phase, tenant string) (*changeP
 			switch {
 			case tenant != "" && p.tenant != tenant:
 			case !r.broker.version.planned():
-				return nil, errors.New("INTERNAL: a member does not support the change yet: finish the rolling upgrade")
+				return nil, zeebeError("INTERNAL: a member does not support the change yet: finish the rolling upgrade")
 			case r.configured != phase:
 				operations = append(operations, operation{kind: updateExporting, replica: r, phase: phase})
 			}
@@ -134,7 +133,6 @@ func (c *Cluster) applyNext() {
 		c.finish()
 		return
 	}
-	c.saveConfiguration()
 	c.scheduleNext()
 }
 
@@ -179,16 +177,16 @@ func (c *Cluster) BeginScaling() (end func(), err error) {
 	}, nil
 }
 
-// storedConfiguration is the configuration on the disk. A pending plan is not in it: it ends with the process.
+// storedConfiguration is the configuration on the disk. It is stored between changes and at the end; a pending change is
+// not in it, but ends with the process.
 type storedConfiguration struct {
 	Version int64            `json:"version"`
 	LastID  int64            `json:"lastChange"`
 	Phases  map[string]Phase `json:"exporting"`
 }
 
-func (c *Cluster) configurationFile() string {
-	return filepath.Join(c.options.Dir, "cluster-configuration.json")
-}
+// configurationFile is its name below the cluster's directory.
+const configurationFile = "cluster-configuration.json"
 
 func (r *replica) key() string {
 	return fmt.Sprintf("%s on broker-%d", r.partition.name(), r.broker.id)
@@ -196,7 +194,7 @@ func (r *replica) key() string {
 
 // loadConfiguration reads what an earlier cluster in the directory left.
 func (c *Cluster) loadConfiguration() error {
-	text, err := os.ReadFile(c.configurationFile())
+	text, err := c.root.ReadFile(configurationFile)
 	if errors.Is(err, os.ErrNotExist) {
 		c.configuration.version = 1
 		return nil
@@ -206,7 +204,7 @@ func (c *Cluster) loadConfiguration() error {
 	}
 	var stored storedConfiguration
 	if err := json.Unmarshal(text, &stored); err != nil {
-		return fmt.Errorf("reading the cluster configuration from %s: %w", c.configurationFile(), err)
+		return fmt.Errorf("reading the cluster configuration from %s: %w", configurationFile, err)
 	}
 	c.configuration.version, c.configuration.lastID = stored.Version, stored.LastID
 	for _, p := range c.partitions {
@@ -234,7 +232,7 @@ func (c *Cluster) saveConfiguration() {
 	}
 	text, err := json.MarshalIndent(stored, "", "  ")
 	if err == nil {
-		err = os.WriteFile(c.configurationFile(), text, 0o600)
+		err = c.root.WriteFile(configurationFile, text, 0o600)
 	}
 	if err != nil {
 		c.log.Error("embedded cluster cannot store its configuration", "error", err)

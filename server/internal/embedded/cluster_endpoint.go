@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -98,7 +99,7 @@ func (m *management) clusterView(tenant string) clusterView {
 	if n := len(c.configuration.done); n > 0 {
 		view.LastChange = c.configuration.done[n-1].view()
 	}
-	if m.version.from(8, 6) {
+	if m.version.from(6) {
 		view.Routing = map[string]any{
 			"version":            1,
 			"requestHandling":    map[string]any{"strategy": "AllPartitions", "partitionCount": c.options.Partitions},
@@ -150,9 +151,8 @@ func (m *management) changeViews() []*pendingView {
 	if plan := m.cluster.configuration.pending; plan != nil {
 		views = append(views, plan.pendingView(m.cluster.configuration.version))
 	}
-	done := m.cluster.configuration.done
-	for i := len(done) - 1; i >= 0; i-- {
-		views = append(views, done[i].pendingView(m.cluster.configuration.version))
+	for _, plan := range slices.Backward(m.cluster.configuration.done) {
+		views = append(views, plan.pendingView(m.cluster.configuration.version))
 	}
 	return views
 }

@@ -1,6 +1,8 @@
 package embedded
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -54,7 +56,7 @@ func (c *Cluster) postBroker(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.Atoi(r.PathValue("broker"))
 	b := c.Broker(id)
 	if err != nil || b == nil {
-		answerText(w, http.StatusNotFound, fmt.Sprintf("there is no broker %s\n", r.PathValue("broker")))
+		answerText(w, http.StatusNotFound, "there is no such broker\n")
 		return
 	}
 	action := r.PathValue("action")
@@ -73,7 +75,7 @@ func (c *Cluster) postBroker(w http.ResponseWriter, r *http.Request) {
 	case action == "inactive":
 		partition, atoiErr := strconv.Atoi(r.URL.Query().Get("partition"))
 		if atoiErr != nil || c.Partition(partition) == nil {
-			err = fmt.Errorf("there is no partition %q: name one, as in inactive?partition=1", r.URL.Query().Get("partition"))
+			err = errors.New("there is no such partition: name one, as in inactive?partition=1")
 			break
 		}
 		b.SetFaults(InactiveReplica(partition))
@@ -82,15 +84,15 @@ func (c *Cluster) postBroker(w http.ResponseWriter, r *http.Request) {
 	case action == "stop":
 		b.Stop()
 	case action == "start":
-		err = b.Start(r.Context())
+		err = b.Start(context.WithoutCancel(r.Context())) // a caller that goes away leaves no broker half started
 	case action == "restart":
-		err = b.Restart(r.Context())
+		err = b.Restart(context.WithoutCancel(r.Context()))
 	case action == "lose-disk":
 		err = b.LoseDisk()
 	default:
-		err = fmt.Errorf("there is no %q, see GET /", action)
+		err = errors.New("a broker cannot do that: GET / tells what it can")
 	}
-	answerAction(w, fmt.Sprintf("broker %d: %s", id, action), err)
+	answerAction(w, err)
 }
 
 func (c *Cluster) postLeader(w http.ResponseWriter, r *http.Request) {
@@ -100,7 +102,7 @@ func (c *Cluster) postLeader(w http.ResponseWriter, r *http.Request) {
 		answerText(w, http.StatusBadRequest, "name a partition and a broker, as in /partitions/2/leader?broker=0\n")
 		return
 	}
-	answerAction(w, fmt.Sprintf("broker %d leads partition %d", broker, partition), c.Partition(partition).TransferLeader(broker))
+	answerAction(w, c.Partition(partition).TransferLeader(broker))
 }
 
 // Faults are the names of the broker's faults.
@@ -114,12 +116,12 @@ func (b *Broker) Faults() []string {
 	return slices.Clip(names)
 }
 
-func answerAction(w http.ResponseWriter, done string, err error) {
+func answerAction(w http.ResponseWriter, err error) {
 	if err != nil {
 		answerText(w, http.StatusConflict, err.Error()+"\n")
 		return
 	}
-	answerText(w, http.StatusOK, done+"\n")
+	answerText(w, http.StatusOK, "done\n")
 }
 
 func answerText(w http.ResponseWriter, status int, text string) {

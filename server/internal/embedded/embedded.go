@@ -32,10 +32,10 @@ type Cluster struct {
 	partitions []*Partition
 	gateway    *gateway
 
-	// lifetime ends at Close, and with it every request and every task.
-	lifetime context.Context
-	cancel   context.CancelFunc
-	tasks    sync.WaitGroup
+	root  *os.Root       // options.Dir
+	tasks sync.WaitGroup // they end when the cluster is closing
+	// closing is closed at Close.
+	closing chan struct{}
 
 	// mu guards all that the cluster is: roles, phases, positions, files, faults and the configuration. One lock for all,
 	// so that every answer and every view is of one moment; nothing waits while it is held. Unexported methods need it
@@ -52,8 +52,7 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded cluster: %w", err)
 	}
-	c := &Cluster{options: options, log: options.Logger}
-	c.lifetime, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	c := &Cluster{options: options, log: options.Logger, closing: make(chan struct{})}
 	if err := c.start(ctx, versions); err != nil {
 		return nil, fmt.Errorf("embedded cluster: %w", errors.Join(err, c.Close()))
 	}
@@ -62,8 +61,13 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 
 func (c *Cluster) start(ctx context.Context, versions []version) error {
 	if err := os.MkdirAll(filepath.Join(c.options.Dir, "export"), 0o750); err != nil {
-		return fmt.Errorf("making the export directory: %w", err)
+		return fmt.Errorf("making its directory: %w", err)
 	}
+	root, err := os.OpenRoot(c.options.Dir)
+	if err != nil {
+		return fmt.Errorf("opening its directory: %w", err)
+	}
+	c.root = root
 	for i, v := range versions {
 		c.brokers = append(c.brokers, newBroker(c, i, v))
 	}
@@ -79,7 +83,7 @@ func (c *Cluster) start(ctx context.Context, versions []version) error {
 	}
 	for i, b := range c.brokers {
 		b.address = listeners[i].Addr().String()
-		b.run(listeners[i])
+		b.run(ctx, listeners[i])
 	}
 	if c.gateway, err = startGateway(ctx, c); err != nil {
 		return err
@@ -123,9 +127,11 @@ func (c *Cluster) layOut() error {
 // state stays in the directory.
 func (c *Cluster) Close() error {
 	c.mu.Lock()
-	c.closed = true
+	if !c.closed {
+		c.closed = true
+		close(c.closing)
+	}
 	c.mu.Unlock()
-	c.cancel()
 	for _, b := range c.brokers {
 		b.Stop()
 		b.releasePort()
@@ -139,7 +145,17 @@ func (c *Cluster) Close() error {
 	for _, p := range c.partitions {
 		errs = append(errs, p.close())
 	}
+	if c.root != nil { // else it could not be opened
+		c.saveConfiguration()
+		errs = append(errs, c.root.Close())
+	}
 	return errors.Join(errs...)
+}
+
+func (c *Cluster) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 // Addresses are the brokers' management base URLs, by broker: "http://127.0.0.1:34567/actuator". They stay the same
@@ -204,7 +220,7 @@ func (c *Cluster) run() {
 	defer distribute.Stop()
 	for {
 		select {
-		case <-c.lifetime.Done():
+		case <-c.closing:
 			return
 		case <-write:
 			c.eachPartition((*Partition).step)
@@ -234,8 +250,12 @@ func (c *Cluster) after(delay time.Duration, do func()) {
 		return
 	}
 	c.tasks.Go(func() {
-		if wait(c.lifetime, delay) != nil {
+		timer := time.NewTimer(delay)
+		defer timer.Stop()
+		select {
+		case <-c.closing:
 			return
+		case <-timer.C:
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -11,7 +11,8 @@ const exportBatch = 1024
 
 // sink is where a partition's records are exported to: a file with one JSON object a line, which outlives every leader.
 type sink struct {
-	path      string
+	root      *os.Root
+	name      string // below the root
 	partition int
 	file      *os.File // nil until the first record
 }
@@ -19,7 +20,7 @@ type sink struct {
 // write appends records to the file.
 func (s *sink) write(records []record) error {
 	if s.file == nil {
-		file, err := os.OpenFile(s.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		file, err := s.root.OpenFile(s.name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
 			return fmt.Errorf("opening the export file: %w", err)
 		}

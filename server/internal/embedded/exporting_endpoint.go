@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,8 +9,14 @@ import (
 	"time"
 )
 
-// errUnknownOperation has no text, as in Zeebe (zeebe-facts.md 1.1).
-var errUnknownOperation = errors.New("")
+// zeebeError is an error in the brokers' own words.
+type zeebeError string
+
+// Error is the message alone.
+func (e zeebeError) Error() string { return string(e) }
+
+// errUnknownOperation has no message, as in Zeebe (zeebe-facts.md 1.1).
+const errUnknownOperation = zeebeError("")
 
 // postExporting is POST exporting/{pause,resume}, the gateway's endpoint, in the three generations of its answers
 // (zeebe-facts.md 1).
@@ -47,34 +52,44 @@ func (m *management) postExporting(w http.ResponseWriter, r *http.Request) {
 	m.answerExporting(w, err)
 }
 
+// envelope is a Spring response as JSON, which is what the generation in the middle sends instead of what it means.
+type envelope struct {
+	Body        any     `json:"body"`
+	Status      int     `json:"status"`
+	ContentType *string `json:"contentType"`
+}
+
+// throwable is a Java exception as JSON.
+type throwable struct {
+	Cause            *throwable `json:"cause"`
+	StackTrace       []string   `json:"stackTrace"`
+	Message          any        `json:"message"`
+	Suppressed       []string   `json:"suppressed"`
+	LocalizedMessage any        `json:"localizedMessage"`
+}
+
 // answerExporting answers 204 or 500, or the same inside an envelope with status 200.
 func (m *management) answerExporting(w http.ResponseWriter, err error) {
-	status := http.StatusNoContent
-	var body any
-	switch {
-	case err == nil:
-	case m.version.planned():
-		status = http.StatusInternalServerError
-		if text := err.Error(); text != "" {
-			body = text
-		}
-	default: // what is left of a Java exception in JSON
-		status = http.StatusInternalServerError
-		var message any
+	answer := envelope{Status: http.StatusNoContent}
+	if err != nil {
+		var message any // null where there is none
 		if text := err.Error(); text != "" {
 			message = text
 		}
-		body = map[string]any{
-			"cause": nil, "stackTrace": []any{}, "message": message, "suppressed": []any{}, "localizedMessage": message,
+		answer = envelope{Status: http.StatusInternalServerError, Body: message}
+		if !m.version.planned() {
+			answer.Body = throwable{
+				StackTrace: []string{}, Message: message, Suppressed: []string{}, LocalizedMessage: message,
+			}
 		}
 	}
 	switch {
 	case m.version.envelope():
-		writeJSON(w, http.StatusOK, "application/json", map[string]any{"body": body, "status": status, "contentType": nil})
+		writeJSON(w, http.StatusOK, "application/json", answer)
 	case err == nil:
-		w.WriteHeader(status)
+		w.WriteHeader(answer.Status)
 	default:
-		writeJSON(w, status, actuatorJSON, body)
+		writeJSON(w, answer.Status, actuatorJSON, answer.Body)
 	}
 }
 
@@ -106,7 +121,7 @@ func (c *Cluster) broadcastExporting(ctx context.Context, phase Phase) error {
 func (c *Cluster) incompleteTopology() error {
 	for _, p := range c.partitions {
 		if p.leader == nil {
-			return fmt.Errorf("Leader of partition %d is not known, current topology: %s", p.id, c.dump())
+			return zeebeError(fmt.Sprintf("Leader of partition %d is not known, current topology: %s", p.id, c.dump()))
 		}
 		members := 0
 		for _, r := range p.replicas {
@@ -115,8 +130,8 @@ func (c *Cluster) incompleteTopology() error {
 			}
 		}
 		if members != len(p.replicas) {
-			return fmt.Errorf("Expected %d members of partition %d but found %d, current topology: %s",
-				len(p.replicas), p.id, members, c.dump())
+			return zeebeError(fmt.Sprintf("Expected %d members of partition %d but found %d, current topology: %s",
+				len(p.replicas), p.id, members, c.dump()))
 		}
 	}
 	return nil

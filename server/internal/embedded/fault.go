@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -101,9 +103,7 @@ func Truncated() Fault {
 		var whole recorder
 		whole.header = http.Header{}
 		x.next.ServeHTTP(&whole, x.r)
-		for key, values := range whole.header {
-			x.w.Header()[key] = values
-		}
+		maps.Copy(x.w.Header(), whole.header)
 		x.w.Header().Del("Content-Length")
 		x.w.WriteHeader(max(whole.status, http.StatusOK))
 		_, _ = x.w.Write(whole.body.Bytes()[:whole.body.Len()/2]) // a caller that has gone misses nothing
@@ -234,8 +234,8 @@ func limited(f Fault, name string, applies func(*http.Request) bool) Fault {
 func named(name string, list ...Fault) Fault {
 	return Fault{name: name, answer: func(x exchange) {
 		next := x.next
-		for i := len(list) - 1; i >= 0; i-- {
-			next = list[i].before(next, x.replaced)
+		for _, f := range slices.Backward(list) {
+			next = f.before(next, x.replaced)
 		}
 		next.ServeHTTP(x.w, x.r)
 	}}
@@ -264,9 +264,9 @@ func newFaults(list []Fault) faults { return faults{list: list, replaced: make(c
 
 // serve needs no lock.
 func (f faults) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	for i := len(f.list) - 1; i >= 0; i-- {
-		if f.list[i].answer != nil {
-			next = f.list[i].before(next, f.replaced)
+	for _, fault := range slices.Backward(f.list) {
+		if fault.answer != nil {
+			next = fault.before(next, f.replaced)
 		}
 	}
 	next.ServeHTTP(w, r)

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,8 @@ const recordSize = 16
 // recordLog is a partition's log: append-only, in segments of a fixed number of records, each a file named after the
 // position before its first record. It is not synced to the disk: it lives as long as the tests' or the user's trial.
 type recordLog struct {
-	dir            string
+	root           *os.Root
+	dir            string // below the root
 	segmentRecords int64
 	segments       []int64 // bases, ascending: segment i holds base+1 to base+segmentRecords
 	last           int64   // the last position written, 0 if there is none
@@ -41,10 +43,10 @@ type segmentFile struct {
 
 // openLog opens the log in a directory, which is made when the first record comes. A record that an earlier process
 // wrote by half is dropped.
-func openLog(dir string, segmentRecords int) (*recordLog, error) {
-	l := &recordLog{dir: dir, segmentRecords: int64(segmentRecords)}
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+func openLog(root *os.Root, dir string, segmentRecords int) (*recordLog, error) {
+	l := &recordLog{root: root, dir: dir, segmentRecords: int64(segmentRecords)}
+	entries, err := fs.ReadDir(root.FS(), dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("opening a log: %w", err)
 	}
 	for _, entry := range entries {
@@ -59,7 +61,7 @@ func openLog(dir string, segmentRecords int) (*recordLog, error) {
 	}
 	slices.Sort(l.segments)
 	base := l.segments[len(l.segments)-1]
-	info, err := os.Stat(l.path(base))
+	info, err := root.Stat(l.path(base))
 	if err != nil {
 		return nil, fmt.Errorf("opening a log: %w", err)
 	}
@@ -68,7 +70,7 @@ func openLog(dir string, segmentRecords int) (*recordLog, error) {
 }
 
 func (l *recordLog) path(base int64) string {
-	return filepath.Join(l.dir, fmt.Sprintf("%020d.log", base))
+	return path.Join(l.dir, fmt.Sprintf("%020d.log", base))
 }
 
 // first is the first position that is still in the log.
@@ -82,19 +84,20 @@ func (l *recordLog) first() int64 {
 // append writes the next record.
 func (l *recordLog) append(timestamp int64) error {
 	if n := len(l.segments); n == 0 || l.last >= l.segments[n-1]+l.segmentRecords {
-		if err := os.MkdirAll(l.dir, 0o750); err != nil {
+		if err := l.root.MkdirAll(l.dir, 0o750); err != nil {
 			return fmt.Errorf("making the log's directory: %w", err)
 		}
 		l.segments = append(l.segments, l.last)
 	}
 	base := l.segments[len(l.segments)-1]
-	if err := l.writer.open(l.path(base), base, os.O_CREATE|os.O_WRONLY); err != nil {
+	if err := l.writer.open(l.root, l.path(base), base, os.O_CREATE|os.O_WRONLY); err != nil {
 		return err
 	}
-	var b [recordSize]byte
-	binary.BigEndian.PutUint64(b[:8], uint64(l.last+1))
-	binary.BigEndian.PutUint64(b[8:], uint64(timestamp))
-	if _, err := l.writer.file.WriteAt(b[:], (l.last-base)*recordSize); err != nil {
+	b, err := binary.Append(nil, binary.BigEndian, []int64{l.last + 1, timestamp})
+	if err == nil {
+		_, err = l.writer.file.WriteAt(b, (l.last-base)*recordSize)
+	}
+	if err != nil {
 		return fmt.Errorf("writing the log: %w", err)
 	}
 	l.last++
@@ -112,20 +115,18 @@ func (l *recordLog) read(from int64, limit int) ([]record, error) {
 		return nil, fmt.Errorf("position %d was compacted: the log begins at %d", from, l.first())
 	}
 	base := l.segments[i-1]
-	if err := l.reader.open(l.path(base), base, os.O_RDONLY); err != nil {
+	if err := l.reader.open(l.root, l.path(base), base, os.O_RDONLY); err != nil {
 		return nil, err
 	}
 	end := min(l.last, base+l.segmentRecords, from+int64(limit)-1)
-	buffer := make([]byte, (end-from+1)*recordSize)
-	if _, err := l.reader.file.ReadAt(buffer, (from-1-base)*recordSize); err != nil && !errors.Is(err, io.EOF) {
+	place := io.NewSectionReader(l.reader.file, (from-1-base)*recordSize, (end-from+1)*recordSize)
+	fields := make([]int64, 2*(end-from+1))
+	if err := binary.Read(place, binary.BigEndian, fields); err != nil {
 		return nil, fmt.Errorf("reading the log: %w", err)
 	}
 	records := make([]record, 0, end-from+1)
-	for b := range slices.Chunk(buffer, recordSize) {
-		records = append(records, record{
-			position:  int64(binary.BigEndian.Uint64(b[:8])),
-			timestamp: int64(binary.BigEndian.Uint64(b[8:])),
-		})
+	for r := range slices.Chunk(fields, 2) {
+		records = append(records, record{position: r[0], timestamp: r[1]})
 	}
 	return records, nil
 }
@@ -133,7 +134,7 @@ func (l *recordLog) read(from int64, limit int) ([]record, error) {
 // compact deletes the segments whose every record is at or below a bound. The segment that is written stays.
 func (l *recordLog) compact(bound int64) error {
 	for len(l.segments) > 1 && l.segments[1] <= bound {
-		if err := os.Remove(l.path(l.segments[0])); err != nil {
+		if err := l.root.Remove(l.path(l.segments[0])); err != nil {
 			return fmt.Errorf("compacting the log: %w", err)
 		}
 		l.segments = l.segments[1:]
@@ -146,14 +147,14 @@ func (l *recordLog) close() error {
 }
 
 // open makes the file be the open one.
-func (f *segmentFile) open(path string, base int64, flag int) error {
+func (f *segmentFile) open(root *os.Root, name string, base int64, flag int) error {
 	if f.file != nil && f.base == base {
 		return nil
 	}
 	if err := f.close(); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, flag, 0o600)
+	file, err := root.OpenFile(name, flag, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening a segment: %w", err)
 	}

@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
 	"time"
 )
@@ -21,12 +22,12 @@ type Partition struct {
 
 func openPartition(c *Cluster, tenant string, id int) (*Partition, error) {
 	p := &Partition{cluster: c, tenant: tenant, id: id}
-	log, err := openLog(filepath.Join(c.options.Dir, "log", p.name()), c.options.SegmentRecords)
+	log, err := openLog(c.root, path.Join("log", p.name()), c.options.SegmentRecords)
 	if err != nil {
 		return nil, err
 	}
 	p.log = log
-	p.sink = &sink{path: filepath.Join(c.options.Dir, "export", p.name()+".ndjson"), partition: id}
+	p.sink = &sink{root: c.root, name: path.Join("export", p.name()+".ndjson"), partition: id}
 	return p, nil
 }
 
@@ -48,7 +49,9 @@ func (p *Partition) Tenant() string { return p.tenant }
 // ExportFile is the path of the file that the partition is exported to, one JSON object with a position a line. It is
 // there from the first exported record on. After a restart or a change of leader positions come again: export is
 // at-least-once.
-func (p *Partition) ExportFile() string { return p.sink.path }
+func (p *Partition) ExportFile() string {
+	return filepath.Join(p.cluster.options.Dir, filepath.FromSlash(p.sink.name))
+}
 
 // Last is the last position written to the partition's log, 0 if there is none.
 func (p *Partition) Last() int64 {

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
 	"strconv"
 	"strings"
 )
@@ -14,7 +14,7 @@ type replica struct {
 	partition *Partition
 	broker    *Broker
 	priority  int
-	dir       string
+	dir       string // below the cluster's directory
 
 	phase    Phase // what was asked of it
 	exported int64 // the stored exported position, -1 before the first
@@ -32,7 +32,7 @@ func newReplica(p *Partition, b *Broker, priority int) *replica {
 	if p.tenant != "" {
 		name = p.tenant + "-" + name
 	}
-	dir := filepath.Join(b.DataDir(), "raft-partition", "partitions", name)
+	dir := path.Join(b.dir(), "raft-partition", "partitions", name)
 	return &replica{partition: p, broker: b, priority: priority, dir: dir, exported: -1}
 }
 
@@ -49,7 +49,7 @@ func (r *replica) start() {
 		r.phase = r.configured
 		return
 	}
-	r.phase, r.failed = readPauseFile(r.pauseFile())
+	r.phase, r.failed = r.readPauseFile()
 }
 
 // migrate takes a phase over from the pause file of an older version, once; a file that cannot be understood is ignored
@@ -59,7 +59,7 @@ func (r *replica) migrate() {
 		return
 	}
 	r.configured = Exporting
-	if phase, err := readPauseFile(r.pauseFile()); err == nil {
+	if phase, err := r.readPauseFile(); err == nil {
 		r.configured = phase
 	}
 }
@@ -108,7 +108,7 @@ func (r *replica) truth() Replica {
 	case !r.broker.up && r.broker.version.planned():
 		phase = r.configured
 	case !r.broker.up:
-		phase, _ = readPauseFile(r.pauseFile()) // empty where the partition would not start
+		phase, _ = r.readPauseFile() // empty where the partition would not start
 	}
 	return Replica{
 		Tenant: r.partition.tenant, Partition: r.partition.id, Broker: r.broker.id,
@@ -122,7 +122,7 @@ func (r *replica) ask(phase Phase) {
 	if r.failed != nil {
 		return
 	}
-	if err := writePauseFile(r.pauseFile(), phase); err != nil {
+	if err := r.writePauseFile(phase); err != nil {
 		r.partition.cluster.log.Warn("embedded replica cannot store its pause state", "error", err)
 		return
 	}
@@ -160,8 +160,9 @@ func (r *replica) enter(phase Phase) {
 	}
 }
 
-func (r *replica) pauseFile() string    { return filepath.Join(r.dir, ".exporterPaused") }
-func (r *replica) positionFile() string { return filepath.Join(r.dir, "exported-position") }
+func (r *replica) root() *os.Root       { return r.partition.cluster.root }
+func (r *replica) pauseFile() string    { return path.Join(r.dir, ".exporterPaused") }
+func (r *replica) positionFile() string { return path.Join(r.dir, "exported-position") }
 
 // store stores an exported position.
 func (r *replica) store(position int64) error {
@@ -169,10 +170,10 @@ func (r *replica) store(position int64) error {
 		return nil // nothing was exported yet
 	}
 	if r.position == nil {
-		if err := os.MkdirAll(r.dir, 0o750); err != nil {
+		if err := r.root().MkdirAll(r.dir, 0o750); err != nil {
 			return fmt.Errorf("making a replica's directory: %w", err)
 		}
-		file, err := os.OpenFile(r.positionFile(), os.O_CREATE|os.O_WRONLY, 0o600)
+		file, err := r.root().OpenFile(r.positionFile(), os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
 			return fmt.Errorf("opening a position: %w", err)
 		}
@@ -187,7 +188,7 @@ func (r *replica) store(position int64) error {
 }
 
 func (r *replica) loadPosition() (int64, error) {
-	text, err := os.ReadFile(r.positionFile())
+	text, err := r.root().ReadFile(r.positionFile())
 	if errors.Is(err, os.ErrNotExist) {
 		return -1, nil
 	}
@@ -212,37 +213,37 @@ func (r *replica) close() error {
 
 // readPauseFile reads a replica's phase: no file is EXPORTING, a blank one PAUSED, as before there was a soft pause, and
 // any other text is an error at which the partition does not start (zeebe-facts.md 3.3).
-func readPauseFile(path string) (Phase, error) {
-	text, err := os.ReadFile(path)
+func (r *replica) readPauseFile() (Phase, error) {
+	text, err := r.root().ReadFile(r.pauseFile())
 	if errors.Is(err, os.ErrNotExist) {
 		return Exporting, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading a pause state: %w", err)
 	}
-	switch phase := Phase(text); phase {
-	case Paused, SoftPaused:
-		return phase, nil
-	case "":
+	switch string(text) {
+	case string(SoftPaused):
+		return SoftPaused, nil
+	case string(Paused), "":
 		return Paused, nil
 	default:
-		return "", fmt.Errorf("no pause state is called %q: %s", phase, path)
+		return "", fmt.Errorf("no pause state is called %q: %s", text, r.pauseFile())
 	}
 }
 
 // writePauseFile writes a replica's phase. It does not truncate the file, on purpose: PAUSED over SOFT_PAUSED leaves
 // PAUSEDAUSED, as the brokers below 8.10 do (zeebe-facts.md 3.5 f).
-func writePauseFile(path string, phase Phase) error {
+func (r *replica) writePauseFile(phase Phase) error {
 	if phase == Exporting {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := r.root().Remove(r.pauseFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("removing a pause state: %w", err)
 		}
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+	if err := r.root().MkdirAll(r.dir, 0o750); err != nil {
 		return fmt.Errorf("making a replica's directory: %w", err)
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	file, err := r.root().OpenFile(r.pauseFile(), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("writing a pause state: %w", err)
 	}

@@ -33,7 +33,7 @@ func startGateway(ctx context.Context, c *Cluster) (*gateway, error) {
 	gateway_protocol.RegisterGatewayServer(g.server, g)
 	c.tasks.Go(func() {
 		if err := g.server.Serve(listener); err != nil {
-			c.log.Error("embedded gateway does not serve", "error", err)
+			c.log.ErrorContext(ctx, "embedded gateway does not serve", "error", err)
 		}
 	})
 	return g, nil
@@ -92,5 +92,8 @@ func (r *replica) gossip() *gateway_protocol.Partition {
 
 // count is a small number as the protocol has it.
 func count(n int) int32 {
-	return int32(min(n, math.MaxInt32))
+	if n < 0 || n > math.MaxInt32 {
+		return 0
+	}
+	return int32(n)
 }

@@ -40,18 +40,18 @@ func (v version) String() string {
 	return text
 }
 
-// from reports whether the version is of a line or of a later one.
-func (v version) from(major, minor int) bool {
-	return v.major > major || v.major == major && v.minor >= minor
+// from reports whether the version is of the line 8.minor or of a later one.
+func (v version) from(minor int) bool {
+	return v.major > 8 || v.major == 8 && v.minor >= minor
 }
 
 // planned brokers keep the exporting state in the cluster's configuration and change it by plans (zeebe-facts.md 3.4).
-func (v version) planned() bool { return v.from(8, 10) }
+func (v version) planned() bool { return v.from(10) }
 
 // softPause was ported back to the middle of several lines, together with the envelope that answers every call with 200
 // (zeebe-facts.md 1.5).
 func (v version) softPause() bool {
-	if v.from(8, 6) {
+	if v.from(6) {
 		return true
 	}
 	first := map[int]int{2: 27, 3: 11, 4: 7, 5: 1}
@@ -66,10 +66,10 @@ func (v version) envelope() bool {
 }
 
 // clockAndHealth in GET partitions are newer than the records of 8.5 (zeebe-facts.md 4.1).
-func (v version) clockAndHealth() bool { return v.from(8, 6) }
+func (v version) clockAndHealth() bool { return v.from(6) }
 
 // clusterEndpoint came with the dynamic configuration of the cluster.
-func (v version) clusterEndpoint() bool { return v.from(8, 4) }
+func (v version) clusterEndpoint() bool { return v.from(4) }
 
 // exportersEndpoint came with the dynamic configuration of exporters.
-func (v version) exportersEndpoint() bool { return v.from(8, 6) }
+func (v version) exportersEndpoint() bool { return v.from(6) }
