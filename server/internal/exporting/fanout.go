@@ -91,7 +91,7 @@ func (f *Fanout) View() *View {
 		if known, ok := f.brokers[b.ID]; ok {
 			o := known.Observation
 			if l := f.levers[b.Lever]; l != nil {
-				o.Written, o.WriteErr, o.Word, o.Doubt = l.phase, l.err, l.word, l.doubt
+				o.Written, o.WriteErr, o.Word, o.Doubt, o.MaySoften = l.phase, l.err, l.word, !l.seen, l.maySoften()
 			}
 			v.Observations[b.ID] = o
 		}
@@ -116,12 +116,14 @@ func (f *Fanout) Look(ctx context.Context) *View {
 func (f *Fanout) readTopology(ctx context.Context) *Topology {
 	ctx, cancel := context.WithTimeout(ctx, f.opts.RequestTimeout)
 	defer cancel()
+	started := time.Now()
 	topology, err := f.cluster.Topology(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.topologyErr = err
 	if err == nil {
 		f.topology = topology
+		f.noteQuiet(topology, started)
 		maps.DeleteFunc(f.brokers, func(id BrokerID, _ *broker) bool { _, ok := topology.Broker(id); return !ok })
 	}
 	return f.topology

@@ -249,8 +249,9 @@ func (v *View) Permits(phase, held Phase) error {
 		}
 		generations[lever.Planned] = true
 		versions[cmp.Or(b.Version, "unknown")] = true
-		soft := held == PhaseSoftPaused || slices.ContainsFunc(v.Observations[b.ID].Readings,
-			func(r Reading) bool { return r.Phase == PhaseSoftPaused })
+		o := v.Observations[b.ID]
+		soft := held == PhaseSoftPaused || o.MaySoften ||
+			slices.ContainsFunc(o.Readings, func(r Reading) bool { return r.Phase == PhaseSoftPaused })
 		if phase == PhasePaused && soft && !lever.SoftToHard {
 			unsafe = append(unsafe, b.ID)
 		}

@@ -14,6 +14,7 @@ const (
 	firstTry  = 50 * time.Millisecond // from a failed request to the next
 	lastTry   = time.Second           // the longest wait while somebody waits
 	rewrite   = time.Second           // from a write that was taken to the next, if nothing came of it
+	linger    = 10 * time.Second      // how late a broker may apply a change that it took
 )
 
 // lever is what the fan-out remembers of a [Lever] across drives, so that requests to it never overtake each other.
@@ -22,8 +23,10 @@ type lever struct {
 	phase    Phase     // of the last write
 	err      error     // why it failed; nil if it was taken or is under way
 	word     Phase     // the phase of the last write if it was taken; PhaseUnknown if it may or may not take effect
-	doubt    bool      // whether a write may take effect that was not seen to do so yet
-	taken    time.Time // when the last write ended that was taken
+	seen     bool      // whether the last write was seen to have taken effect
+	doubt    time.Time // until when an earlier write may still take effect
+	earlier  Phase     // which that write asked for
+	ended    time.Time // when the last write ended
 	next     time.Time // when the same may be written again
 	backoff  *backoff.ExponentialBackOff
 	inFlight chan struct{} // closed when the write that is under way ends; nil if none is
@@ -68,9 +71,16 @@ func (f *Fanout) pull(ctx context.Context, l Lever, phase Phase, refused func(er
 		base, timeout = ctx, f.opts.PlanTimeout
 	}
 	ctx, cancel := context.WithTimeout(base, timeout)
+	last := s.phase
 	s.phase, s.err, s.inFlight, s.cancel = phase, nil, make(chan struct{}), cancel
 	if s.word != phase {
-		s.word, s.doubt = PhaseUnknown, true
+		if !l.Planned && !s.seen && last != PhaseUnknown {
+			if now.After(s.doubt) || s.earlier != PhaseSoftPaused { // The one that is least welcome later.
+				s.earlier = last
+			}
+			s.doubt = now.Add(linger)
+		}
+		s.word, s.seen = PhaseUnknown, false
 	}
 	f.writes.Go(func() {
 		defer cancel()
@@ -85,14 +95,14 @@ func (f *Fanout) pull(ctx context.Context, l Lever, phase Phase, refused func(er
 		wait := s.backoff.NextBackOff()
 		switch {
 		case err == nil:
-			s.taken = time.Now()
-			s.word, s.doubt = phase, s.doubt && !l.Planned // A plan is answered when it has been carried out.
+			s.word = phase
 			wait = max(wait, rewrite)
 		case l.Planned && ctx.Err() != nil: // Given up; the plan goes on, if there is one.
 		default:
 			s.err = err
 		}
-		s.next = time.Now().Add(wait)
+		s.ended = time.Now()
+		s.next = s.ended.Add(wait)
 	})
 	return s.inFlight
 }
@@ -114,7 +124,7 @@ func (f *Fanout) write(ctx context.Context, l Lever, phase Phase) error {
 // that write asked for. f.mu is held.
 func (f *Fanout) noteApplied(id LeverID, started time.Time, readings []Reading) {
 	s := f.levers[id]
-	if s == nil || s.word == PhaseUnknown || s.inFlight != nil || started.Before(s.taken) {
+	if s == nil || s.word == PhaseUnknown || s.inFlight != nil || started.Before(s.ended) {
 		return
 	}
 	for i := range readings {
@@ -122,7 +132,18 @@ func (f *Fanout) noteApplied(id LeverID, started time.Time, readings []Reading) 
 			return
 		}
 	}
-	s.doubt = false
+	s.seen = time.Now().After(s.doubt)
+}
+
+// noteQuiet records that the brokers, asked after the last write to a planned lever had ended, were carrying out nothing:
+// whatever came of it has taken effect. f.mu is held.
+func (f *Fanout) noteQuiet(topology *Topology, started time.Time) {
+	for _, l := range topology.Levers {
+		s := f.levers[l.ID]
+		if l.Planned && topology.Pending == "" && s != nil && s.inFlight == nil && !started.Before(s.ended) {
+			s.seen = true
+		}
+	}
 }
 
 // hasWord reports whether no earlier write can take a lever away from a phase. Brokers below 8.10 apply a change some time
@@ -131,5 +152,24 @@ func (f *Fanout) hasWord(id LeverID, phase Phase) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.levers[id]
-	return s == nil || !s.doubt || s.word == phase
+	return s == nil || s.seen || s.word == phase
+}
+
+// maySoften reports whether a write that was not seen to take effect may still turn the lever's replicas SOFT_PAUSED.
+func (s *lever) maySoften() bool {
+	return !s.seen && s.phase == PhaseSoftPaused || time.Now().Before(s.doubt) && s.earlier == PhaseSoftPaused
+}
+
+// Doubtful reports whether a write, made shortly before another to the same broker, was never seen to take effect and still
+// may: if the later one is lost, replicas turn after they were confirmed. So whoever is done with the cluster must look
+// again.
+func (f *Fanout) Doubtful() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.levers {
+		if time.Now().Before(s.doubt) {
+			return true
+		}
+	}
+	return false
 }

@@ -26,9 +26,9 @@ type Observation struct {
 	Written  Phase
 	WriteErr error
 	// Word is Written if it was taken; PhaseUnknown if it may have been. Doubt is whether a write may take effect that was
-	// not seen to do so yet.
-	Word  Phase
-	Doubt bool
+	// not seen to do so yet; MaySoften whether such a write may turn replicas SOFT_PAUSED.
+	Word             Phase
+	Doubt, MaySoften bool
 }
 
 // Confirmed reports whether the last readings were seen at least twice, interval apart.

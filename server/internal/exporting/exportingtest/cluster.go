@@ -31,8 +31,8 @@ const (
 	OneRead        // shows the phase that was asked for once, and then what it was before
 )
 
-// Cluster is a cluster in memory, in which every broker hosts a replica of every partition. Its methods may be called by
-// many goroutines at once.
+// Cluster is a cluster in memory, in which every broker hosts a replica of every partition. Its fields are set before use;
+// its methods may be called by many goroutines at once.
 type Cluster struct {
 	// Planned makes one lever of all brokers, as from 8.10 on.
 	Planned bool
@@ -85,6 +85,13 @@ func (c *Cluster) SetPhase(i int, p exporting.Phase) {
 	defer c.mu.Unlock()
 	c.brokers[i].settle()
 	c.brokers[i].phase = p
+}
+
+// Quieten ends the random failures.
+func (c *Cluster) Quieten() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.FailureRate = 0
 }
 
 // Phases is what the brokers truly do.
