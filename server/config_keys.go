@@ -93,12 +93,13 @@ func Keys() []Key {
 		},
 		{
 			Name: "zeebe.partitions", Cluster: true,
-			Doc: "Number of partitions. Only for brokers that cannot tell, and together with the next.",
+			Doc: "Number of partitions. Only for brokers that cannot tell, and together with `zeebe.replication-factor`.",
 			set: into(func(c *Config) *int { return &c.Zeebe.Partitions }, parseCount),
 		},
 		{
 			Name: "zeebe.replication-factor", Cluster: true,
-			Doc: "Number of replicas of each partition. Only for brokers that cannot tell, and together with the last.",
+			Doc: "Number of replicas of each partition. Only for brokers that cannot tell, and together with " +
+				"`zeebe.partitions`.",
 			set: into(func(c *Config) *int { return &c.Zeebe.ReplicationFactor }, parseCount),
 		},
 		{
