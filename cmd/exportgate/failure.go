@@ -57,7 +57,7 @@ func (c *client) explain(verb string, st *status.Status) string {
 func describeReason(info *errdetails.ErrorInfo) string {
 	var particulars []string
 	for _, key := range slices.Sorted(maps.Keys(info.GetMetadata())) {
-		particulars = append(particulars, key+": "+info.GetMetadata()[key])
+		particulars = append(particulars, printable(key)+": "+info.GetMetadata()[key])
 	}
 	if len(particulars) == 0 {
 		return info.GetReason()

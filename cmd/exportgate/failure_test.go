@@ -66,7 +66,8 @@ func TestFailures(t *testing.T) {
 			protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(5 * time.Second)}))},
 		{"unsafe", failing(codes.FailedPrecondition, "brokers 0, 2 read SOFT_PAUSED",
 			reason("UNSAFE_TRANSITION", map[string]string{"brokers": "0,2"}))},
-		{"hostile", failing(codes.Internal, "\x1b]0;owned\aboom\u202e")},
+		{"hostile", failing(codes.Internal, "\x1b]0;owned\aboom\u202e",
+			reason("\x1b[2J", map[string]string{"\x1b[3J": "\x1b[4J"}))},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

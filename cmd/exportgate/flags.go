@@ -79,3 +79,29 @@ func (p *patience) Set(text string) error {
 	*p = patience(duration)
 	return nil
 }
+
+// number is how many there are of something.
+type number int
+
+var _ pflag.Value = (*number)(nil)
+
+// String returns the number; empty where it is left open.
+func (n *number) String() string {
+	if *n == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(*n))
+}
+
+// Type is what the help shows for the value.
+func (n *number) Type() string { return "number" }
+
+// Set takes a number above zero.
+func (n *number) Set(text string) error {
+	parsed, err := strconv.Atoi(text)
+	if err != nil || parsed < 1 || parsed > 1000 {
+		return errors.New("must be a whole number from 1 to 1000")
+	}
+	*n = number(parsed)
+	return nil
+}

@@ -26,7 +26,7 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	started := false
 	// Runs once verb, flags and arguments are accepted: an error from before that is one of usage.
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // cobra takes nil for the arguments of the process
 	verb, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
