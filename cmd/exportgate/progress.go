@@ -85,18 +85,18 @@ const (
 
 // text fits the bar into the width. It leaves the last column free: some terminals start a new line after it.
 func (b bar) text(verb string, width int) string {
-	count := fmt.Sprintf("%d of %d replicas", b.done, b.total)
+	says := fmt.Sprintf("%d of %d replicas", b.done, b.total)
 	if b.total == 0 {
-		count = "waiting for the replicas"
+		says = "waiting for the replicas"
 	}
 	if b.stale {
-		count += " (no status)"
+		says += " (no status)"
 	}
 	room := width - 1
-	if length := min(mostBar, room-len(verb)-len(count)-len(" [] ")); length >= leastBar && b.total > 0 {
+	if length := min(mostBar, room-len(verb)-len(says)-len(" [] ")); length >= leastBar && b.total > 0 {
 		filled := length * min(b.done, b.total) / b.total
-		count = "[" + strings.Repeat("#", filled) + strings.Repeat("-", length-filled) + "] " + count
+		says = "[" + strings.Repeat("#", filled) + strings.Repeat("-", length-filled) + "] " + says
 	}
-	text := verb + " " + count
+	text := verb + " " + says
 	return text[:max(0, min(len(text), room))]
 }
