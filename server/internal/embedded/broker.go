@@ -25,7 +25,7 @@ type Broker struct {
 	port      portReservation
 	server    *http.Server
 	halt      context.CancelFunc // ends the requests that are served
-	serving   sync.WaitGroup     // requests being served
+	serving   sync.WaitGroup     // the server, and each request that it serves
 
 	// These need the cluster's lock.
 	version  version
@@ -52,7 +52,8 @@ func (b *Broker) ID() int { return b.id }
 // Address is the base URL of the broker's management API, "http://127.0.0.1:34567/actuator".
 func (b *Broker) Address() string { return "http://" + b.address + b.cluster.options.BasePath }
 
-// DataDir holds the broker's replicas: <dir>/raft-partition/partitions/<id>/.exporterPaused is a pause state below 8.10.
+// DataDir holds the broker's replicas: <dir>/raft-partition/partitions/<id>/.exporterPaused is a pause state below
+// 8.10.
 func (b *Broker) DataDir() string { return filepath.Join(b.cluster.options.Dir, b.dir()) }
 
 // dir is the data directory below the cluster's.
@@ -106,7 +107,6 @@ func (b *Broker) run(ctx context.Context, listener net.Listener) {
 		}
 		r.partition.elect()
 	}
-	b.cluster.saveConfiguration()
 	b.cluster.advancePlan()
 	handler := b.count(newManagement(b))
 	b.cluster.mu.Unlock()
@@ -118,7 +118,7 @@ func (b *Broker) run(ctx context.Context, listener net.Listener) {
 		ErrorLog:          slog.NewLogLogger(b.cluster.log.Handler(), slog.LevelDebug),
 	}
 	server := b.server
-	b.cluster.tasks.Go(func() {
+	b.serving.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			b.cluster.log.ErrorContext(ctx, "embedded broker does not serve", "broker", b.id, "error", err)
 		}
@@ -143,11 +143,12 @@ func (b *Broker) Stop() {
 	}
 	b.cluster.mu.Unlock()
 
-	b.halt()
+	// First the connections, so that no request that is halted is answered any more.
 	if err := b.server.Close(); err != nil {
 		b.cluster.log.Debug("embedded broker closes", "broker", b.id, "error", err)
 	}
-	b.serving.Wait()
+	b.halt()
+	b.serving.Wait() // also for a server that has not begun to serve yet, and still holds the listener
 	if err := b.port.reserve(b.address); err != nil {
 		b.cluster.log.Debug("embedded broker cannot keep its port", "broker", b.id, "error", err)
 	}
@@ -289,6 +290,17 @@ func (b *Broker) SetFaults(list ...Fault) {
 
 // Clear takes all faults away.
 func (b *Broker) Clear() { b.SetFaults() }
+
+// Faults are the names of the broker's faults, for people.
+func (b *Broker) Faults() []string {
+	b.cluster.mu.Lock()
+	defer b.cluster.mu.Unlock()
+	names := make([]string, len(b.faults.list))
+	for i, f := range b.faults.list {
+		names[i] = f.String()
+	}
+	return names
+}
 
 func (b *Broker) inactive(partition int) bool { return b.faults.inactive(partition) }
 

@@ -45,7 +45,7 @@ const (
 )
 
 // errConcurrentModification is the coordinator's refusal of a second change.
-const errConcurrentModification = zeebeError("CONCURRENT_MODIFICATION: another change of the configuration is in progress")
+const errConcurrentModification = zeebeError("CONCURRENT_MODIFICATION: another change is in progress")
 
 // changeExporting is the coordinator's part of POST exporting from 8.10 on: plan, start, wait. Neither the end of the
 // wait nor the caller's leaving cancels the plan (zeebe-facts.md 2.5).
@@ -165,7 +165,7 @@ func (c *Cluster) BeginScaling() (end func(), err error) {
 	if c.configuration.pending != nil {
 		return nil, errConcurrentModification
 	}
-	plan := c.begin([]operation{{kind: joinPartition, replica: c.brokers[len(c.brokers)-1].replicas[0]}})
+	plan := c.begin([]operation{{kind: joinPartition, replica: c.partitions[0].replicas[0]}})
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -177,8 +177,8 @@ func (c *Cluster) BeginScaling() (end func(), err error) {
 	}, nil
 }
 
-// storedConfiguration is the configuration on the disk. It is stored between changes and at the end; a pending change is
-// not in it, but ends with the process.
+// storedConfiguration is the configuration on the disk. It is stored between changes and at the end; a pending change
+// is not in it, but ends with the process.
 type storedConfiguration struct {
 	Version int64            `json:"version"`
 	LastID  int64            `json:"lastChange"`

@@ -5,22 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
 // controlHelp heads the state on the control page.
-const controlHelp = `The embedded cluster: trouble on demand.
+const controlHelp = `The embedded cluster: trouble on demand. Send these with curl -X POST to this address.
 
-  curl localhost:PORT/                                   this help, and the truth about every replica
-  curl -X POST localhost:PORT/brokers/1/stop             and start, restart, lose-disk (while stopped)
-  curl -X POST localhost:PORT/brokers/1/hang             and the other faults: refuse, empty, html, garbage, truncated,
-                                                         slow, swallow, late, show-once, flicker, close, flaky,
-                                                         inactive?partition=2
-  curl -X POST localhost:PORT/brokers/1/clear            ends the broker's faults
-  curl -X POST localhost:PORT/partitions/2/leader?broker=0
+  /brokers/1/stop                  and start, restart, lose-disk (while it is stopped)
+  /brokers/1/hang                  and the other faults: refuse, empty, html, garbage, truncated, slow, flaky,
+                                   swallow, late, show-once, flicker, close, inactive?partition=2
+  /brokers/1/clear                 ends the broker's fault
+  /partitions/2/leader?broker=0    makes a broker lead
+
+The truth, whatever the brokers answer:
 
 `
 
@@ -42,7 +41,8 @@ func (c *Cluster) getState(w http.ResponseWriter, _ *http.Request) {
 		if !b.Up() {
 			state = "down"
 		}
-		fmt.Fprintf(&text, "broker %d  %s  %-4s  %s  %s\n", b.ID(), b.Version(), state, b.Address(), strings.Join(b.Faults(), ", "))
+		fmt.Fprintf(&text, "broker %d  %s  %-4s  %s  %s\n",
+			b.ID(), b.Version(), state, b.Address(), strings.Join(b.Faults(), ", "))
 	}
 	text.WriteString("\n")
 	for _, r := range c.Replicas() {
@@ -103,17 +103,6 @@ func (c *Cluster) postLeader(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answerAction(w, c.Partition(partition).TransferLeader(broker))
-}
-
-// Faults are the names of the broker's faults.
-func (b *Broker) Faults() []string {
-	b.cluster.mu.Lock()
-	defer b.cluster.mu.Unlock()
-	names := make([]string, 0, len(b.faults.list))
-	for _, f := range b.faults.list {
-		names = append(names, f.String())
-	}
-	return slices.Clip(names)
 }
 
 func answerAction(w http.ResponseWriter, err error) {

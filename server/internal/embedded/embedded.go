@@ -45,8 +45,8 @@ type Cluster struct {
 	configuration configuration
 }
 
-// Start starts a cluster in options.Dir, which may hold the state of an earlier one. The context bounds the start alone;
-// the cluster runs until [Cluster.Close].
+// Start starts a cluster in options.Dir, which may hold the state of an earlier one. The context bounds the start
+// alone; the cluster runs until [Cluster.Close].
 func Start(ctx context.Context, options Options) (*Cluster, error) {
 	options, versions, err := options.complete()
 	if err != nil {
@@ -102,8 +102,8 @@ func (c *Cluster) rebalance() {
 	}
 }
 
-// layOut places the partitions' replicas on the brokers, round robin as Zeebe does: partition p begins at broker p-1, and
-// its first replica has the highest priority.
+// layOut places the partitions' replicas on the brokers, round robin as Zeebe does: partition p begins at broker p-1,
+// and its first replica has the highest priority.
 func (c *Cluster) layOut() error {
 	for _, tenant := range c.options.tenants() {
 		for id := 1; id <= c.options.Partitions; id++ {
@@ -185,8 +185,8 @@ func (c *Cluster) Broker(id int) *Broker {
 // Partitions are all partitions, by tenant and id.
 func (c *Cluster) Partitions() []*Partition { return c.partitions }
 
-// Partition is the partition with an id from 1 on, of the first tenant where there are several. It is nil where there is
-// no such partition.
+// Partition is the partition with an id from 1 on, of the first tenant where there are several. It is nil where there
+// is no such partition.
 func (c *Cluster) Partition(id int) *Partition {
 	if id < 1 || id > c.options.Partitions {
 		return nil
@@ -230,8 +230,8 @@ func (c *Cluster) run() {
 	}
 }
 
-// eachPartition does a part of the heartbeat. A partition that fails is reported once, not at every beat: a disk that is
-// full stays so for a while.
+// eachPartition does a part of the heartbeat. A partition that fails is reported once, not at every beat: a disk that
+// is full stays so for a while.
 func (c *Cluster) eachPartition(do func(*Partition) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

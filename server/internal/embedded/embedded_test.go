@@ -77,7 +77,7 @@ func exported(t *testing.T, p *Partition) []int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	defer closeOrFail(t, file)
 	var positions []int64
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		var record struct {
@@ -93,6 +93,13 @@ func exported(t *testing.T, p *Partition) []int64 {
 		positions = append(positions, record.Position)
 	}
 	return positions
+}
+
+func closeOrFail(t *testing.T, c io.Closer) {
+	t.Helper()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // through are the positions from one to another.
@@ -138,7 +145,7 @@ type answer struct {
 }
 
 // call sends a request to a management API by path and query. An answer is no error, whatever it says.
-func call(t *testing.T, ctx context.Context, method, url string) (answer, error) {
+func call(ctx context.Context, t *testing.T, method, url string) (answer, error) {
 	t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
@@ -150,14 +157,14 @@ func call(t *testing.T, ctx context.Context, method, url string) (answer, error)
 	if err != nil {
 		return answer{}, err
 	}
-	defer response.Body.Close()
+	defer closeOrFail(t, response.Body)
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	return answer{Status: response.StatusCode, ContentType: response.Header.Get("Content-Type"), Body: string(body)}, err
 }
 
 func get(t *testing.T, b *Broker, path string) answer {
 	t.Helper()
-	got, err := call(t, t.Context(), http.MethodGet, b.Address()+path)
+	got, err := call(t.Context(), t, http.MethodGet, b.Address()+path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +173,7 @@ func get(t *testing.T, b *Broker, path string) answer {
 
 func post(t *testing.T, b *Broker, path string) answer {
 	t.Helper()
-	got, err := call(t, t.Context(), http.MethodPost, b.Address()+path)
+	got, err := call(t.Context(), t, http.MethodPost, b.Address()+path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,8 +77,9 @@ func Answer(status int, mediaType, body string) Fault {
 
 // Status answers every request with a status and an error as Spring words it.
 func Status(status int) Fault {
-	return Answer(status, "application/json", fmt.Sprintf(`{"timestamp":"2026-01-01T00:00:00.000+00:00","status":%d,"error":%q}`,
-		status, http.StatusText(status)))
+	return Answer(status, "application/json", fmt.Sprintf(
+		`{"timestamp":"2026-01-01T00:00:00.000+00:00","status":%d,"error":%q}`, status, http.StatusText(status),
+	))
 }
 
 // Empty answers `{}` with 200 after a delay, as a broker does that cannot speak for all its partitions (zeebe-facts.md
@@ -100,9 +101,8 @@ func Garbage() Fault {
 // Truncated answers with the first half of the true answer.
 func Truncated() Fault {
 	return Fault{name: "truncated", answer: func(x exchange) {
-		var whole recorder
-		whole.header = http.Header{}
-		x.next.ServeHTTP(&whole, x.r)
+		whole := newRecorder(x.w)
+		x.next.ServeHTTP(whole, x.r)
 		maps.Copy(x.w.Header(), whole.header)
 		x.w.Header().Del("Content-Length")
 		x.w.WriteHeader(max(whole.status, http.StatusOK))
@@ -121,9 +121,9 @@ func Slow(delay time.Duration) Fault {
 	}}
 }
 
-// Swallow answers writes as if they were done, and no replica of the broker changes its phase: below 8.10 that is what a
-// full disk does (zeebe-facts.md 3.5 a). From 8.10 on the broker also reports its part of a change plan as done, and
-// catches up with the configuration when the fault is cleared.
+// Swallow answers writes as if they were done, and no replica of the broker changes its phase: below 8.10 that is
+// what a full disk does (zeebe-facts.md 3.5 a). From 8.10 on the broker also reports its part of a change plan as
+// done, and catches up with the configuration when the fault is cleared.
 func Swallow() Fault { return Fault{name: "swallow", swallow: true} }
 
 // Late makes the broker's replicas follow each change later by a delay, though it was answered; from 8.10 on also
@@ -132,7 +132,8 @@ func Late(delay time.Duration) Fault {
 	return Fault{name: fmt.Sprintf("late by %s", delay), delay: delay}
 }
 
-// ShowOnce swallows writes, as [Swallow] does, but after each the next GET partitions shows the phase that was asked for.
+// ShowOnce swallows writes, as [Swallow] does, but after each the next GET partitions shows the phase that was asked
+// for.
 func ShowOnce() Fault {
 	var pending Phase // guarded by the cluster's lock, as all hooks but answer are called with it
 	return Fault{
@@ -190,7 +191,7 @@ func FailSome(fraction float64, seed uint64) Fault {
 		case z&1 == 0:
 			refuse.answer(x)
 		default:
-			x.next.ServeHTTP(&recorder{header: http.Header{}}, x.r)
+			x.next.ServeHTTP(newRecorder(x.w), x.r)
 			cut(x.w)
 		}
 	}}
@@ -329,10 +330,16 @@ func cut(w http.ResponseWriter) {
 
 // recorder keeps an answer instead of sending it.
 type recorder struct {
+	w      http.ResponseWriter
 	header http.Header
 	status int
 	body   bytes.Buffer
 }
+
+func newRecorder(w http.ResponseWriter) *recorder { return &recorder{w: w, header: http.Header{}} }
+
+// Unwrap lets the connection be cut all the same.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.w }
 
 func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }

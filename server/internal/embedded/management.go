@@ -57,7 +57,8 @@ func newManagement(b *Broker) http.Handler {
 }
 
 // partitionStatus is one replica in GET partitions. Which fields there are depends on the version, and their order is
-// Zeebe's (zeebe-facts.md 4.1). The snapshot's id ends before the part in which newer brokers name the one that took it.
+// Zeebe's (zeebe-facts.md 4.1). The snapshot's id ends before the part in which newer brokers name the one that took
+// it.
 type partitionStatus struct {
 	Role                        Role          `json:"role"`
 	ProcessedPosition           *int64        `json:"processedPosition"`

@@ -14,10 +14,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// moment is a time in an answer.
+var moment = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`)
+
 // decode reads a JSON answer, with its moments made all the same.
 func decode(t *testing.T, body string) any {
 	t.Helper()
-	body = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`).ReplaceAllString(body, "NOW")
+	body = moment.ReplaceAllString(body, "NOW")
 	var value any
 	if err := json.Unmarshal([]byte(body), &value); err != nil {
 		t.Fatalf("answer %q: %v", body, err)
@@ -37,7 +40,8 @@ func TestGetPartitionsByVersion(t *testing.T) {
 		snapshot = `"snapshotId": "10-1-10-10", "processedPositionInSnapshot": 10`
 		none     = `"snapshotId": null, "processedPositionInSnapshot": null`
 		clock    = `, "clock": {"instant": "NOW", "modificationType": "None", "modification": {}},
-			"health": {"id": "Partition-1", "name": "Partition-1", "status": "HEALTHY", "componentsState": "HEALTHY", "children": []}`
+			"health": {"id": "Partition-1", "name": "Partition-1", "status": "HEALTHY", "componentsState": "HEALTHY",
+			"children": []}`
 		leader = `"role": "LEADER", "processedPosition": 10, "streamProcessorPhase": "PROCESSING",
 			"exporterPhase": "EXPORTING", "exportedPosition": 10, ` + snapshot
 		follower = `"role": "FOLLOWER", "processedPosition": 10, "streamProcessorPhase": "REPLAY",
@@ -79,8 +83,8 @@ func TestGetPartitionsByVersion(t *testing.T) {
 
 func TestGetOnePartition(t *testing.T) {
 	c := start(t, Options{Brokers: 2, Partitions: 2, ReplicationFactor: 1, Version: "8.5"})
-	wantJSON(t, `{"role": "LEADER", "processedPosition": 0, "streamProcessorPhase": "PROCESSING", "exporterPhase": "EXPORTING",
-		"exportedPosition": -1, "snapshotId": null, "processedPositionInSnapshot": null}`,
+	wantJSON(t, `{"role": "LEADER", "processedPosition": 0, "streamProcessorPhase": "PROCESSING",
+		"exporterPhase": "EXPORTING", "exportedPosition": -1, "snapshotId": null, "processedPositionInSnapshot": null}`,
 		get(t, c.Broker(1), "/partitions/2").Body)
 	if got := get(t, c.Broker(1), "/partitions/1"); got.Status != http.StatusNotFound {
 		t.Errorf("a partition of another broker: %+v", got)
@@ -175,102 +179,6 @@ func passQueue(b *Broker) {
 	b.applyDue()
 }
 
-func TestPostExportingByVersion(t *testing.T) {
-	const done = `{"body":null,"status":204,"contentType":null}`
-	const unknown = `{"body":{"cause":null,"stackTrace":[],"message":null,"suppressed":[],"localizedMessage":null},` +
-		`"status":500,"contentType":null}`
-	for _, test := range []struct {
-		version, path string
-		status        int
-		body          string
-		phase         Phase
-	}{
-		{"8.1", "pause", 204, "", Paused},
-		{"8.1", "pause?soft=true", 204, "", Paused}, // the parameter is not known, and not looked at
-		{"8.5.0", "pause?soft=true", 204, "", Paused},
-		{"8.5", "pause", 200, done, Paused},
-		{"8.5", "pause?soft=on", 200, done, SoftPaused},
-		{"8.5", "resume", 200, done, Exporting},
-		{"8.8", "pause?soft=FALSE", 200, done, Paused},
-		{"8.9", "pause?soft=1", 200, done, SoftPaused},
-		{"8.9", "softPause", 200, unknown, Exporting},
-		{"8.9", "pause?soft=maybe", 400, "*", Exporting},
-		{"8.10", "pause", 204, "", Paused},
-		{"8.10", "pause?soft=true", 204, "", SoftPaused},
-		{"8.10", "resume", 204, "", Exporting},
-		{"8.10", "status", 500, "null", Exporting},
-		{"8.10", "pause?soft=maybe", 400, "*", Exporting},
-		{"8.10", "pause?physicalTenant=nobody", 400, "*", Exporting},
-		{"8.10.0-alpha5", "pause?soft=true", 200, done, SoftPaused},
-		{"8.10.0-alpha5", "status", 200, `{"body":null,"status":500,"contentType":null}`, Exporting},
-	} {
-		t.Run(test.version+" "+test.path, func(t *testing.T) {
-			c := start(t, Options{Partitions: 1, Version: test.version})
-			got := post(t, c.Broker(2), "/exporting/"+test.path)
-			if got.Status != test.status {
-				t.Errorf("POST %s: %+v, want status %d", test.path, got, test.status)
-			}
-			if test.body != "*" && got.Body != "" || test.body == "" {
-				if diff := cmp.Diff(test.body, got.Body); diff != "" {
-					t.Errorf("answer (-want +got):\n%s", diff)
-				}
-			}
-			for _, r := range c.Replicas() {
-				if r.Phase != test.phase {
-					t.Errorf("broker %d: %s, want %s", r.Broker, r.Phase, test.phase)
-				}
-			}
-		})
-	}
-}
-
-func TestTheOldGatewayIsAllOrNothing(t *testing.T) {
-	for name, test := range map[string]struct {
-		trouble func(c *Cluster)
-		message string
-	}{
-		"a broker is down": {func(c *Cluster) { c.Broker(2).Stop() }, "Expected 3 members of partition 1 but found 2, "},
-		"a replica is inactive": {
-			func(c *Cluster) { c.Broker(2).SetFaults(InactiveReplica(1)) }, "Expected 3 members of partition 1 but found 2, ",
-		},
-		"there is no leader": {
-			func(c *Cluster) { c.Broker(1).Stop(); c.Broker(2).Stop() }, "Leader of partition 1 is not known, ",
-		},
-	} {
-		for _, operation := range []string{"pause", "resume"} {
-			t.Run(name+" "+operation, func(t *testing.T) {
-				c := start(t, Options{Partitions: 1, Version: "8.9"})
-				test.trouble(c)
-				got := post(t, c.Broker(0), "/exporting/"+operation)
-				var envelope struct {
-					Body   struct{ Message string }
-					Status int
-				}
-				if err := json.Unmarshal([]byte(got.Body), &envelope); err != nil {
-					t.Fatal(err)
-				}
-				if got.Status != 200 || envelope.Status != 500 || !strings.HasPrefix(envelope.Body.Message, test.message) {
-					t.Errorf("POST: %+v", got)
-				}
-				wantReplica(t, c, Replica{
-					Partition: 1, Role: replicaOf(t, c, 1, 0).Role, Phase: Exporting, Exported: -1,
-				})
-			})
-		}
-	}
-}
-
-func TestMixedVersions(t *testing.T) {
-	c := start(t, Options{Partitions: 1, Versions: []string{"8.9", "8.9", "8.10"}})
-	if got := post(t, c.Broker(2), "/exporting/pause"); got.Status != 500 {
-		t.Errorf("the coordinator of 8.10: %+v, want 500", got)
-	}
-	wantReplica(t, c, Replica{Partition: 1, Broker: 0, Role: Leader, Phase: Exporting, Exported: -1})
-	wantJSON(t, `{"body":null,"status":204,"contentType":null}`, post(t, c.Broker(0), "/exporting/pause").Body)
-	wantReplica(t, c, Replica{Partition: 1, Broker: 0, Role: Leader, Phase: Paused, Exported: -1})
-	wantReplica(t, c, Replica{Partition: 1, Broker: 2, Role: Follower, Phase: Exporting, Exported: -1}) // swallowed
-}
-
 func TestRoutesByVersion(t *testing.T) {
 	for _, test := range []struct {
 		version, method, path string
@@ -300,7 +208,7 @@ func TestRoutesByVersion(t *testing.T) {
 	} {
 		t.Run(test.version+" "+test.method+" "+test.path, func(t *testing.T) {
 			c := start(t, Options{Version: test.version, BasePath: "/orchestration/actuator"})
-			got, err := call(t, t.Context(), test.method, c.Broker(0).Address()+test.path)
+			got, err := call(t.Context(), t, test.method, c.Broker(0).Address()+test.path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -308,48 +216,6 @@ func TestRoutesByVersion(t *testing.T) {
 				t.Errorf("%s %s: %+v, want %d", test.method, test.path, got, test.status)
 			}
 		})
-	}
-}
-
-func TestGetClusterByVersion(t *testing.T) {
-	const head = `{"version":1,"brokers":[{"id":0,"state":"ACTIVE","version":1,"lastUpdatedAt":"NOW",
-		"partitions":[{"id":1,"state":"ACTIVE","priority":1`
-	const routing = `"routing":{"version":1,"requestHandling":{"strategy":"AllPartitions","partitionCount":1},
-		"messageCorrelation":{"strategy":"HashMod","partitionCount":1}}`
-	for version, want := range map[string]string{
-		"8.5": head + `}]}]}`,
-		"8.9": head + `,"config":{"exporting":{"exporters":[{"id":"ndjson","state":"ENABLED"}]}}}]}],` + routing + `}`,
-		"8.10": head + `,"config":{"exporting":{"exporters":[{"id":"ndjson","state":"ENABLED"}],"state":"EXPORTING"}}}]}],` +
-			routing + `}`,
-	} {
-		t.Run(version, func(t *testing.T) {
-			wantJSON(t, want, get(t, start(t, single(version)).Broker(0), "/cluster").Body)
-		})
-	}
-}
-
-func TestGetClusterNamesDeadMembers(t *testing.T) {
-	c := start(t, Options{Brokers: 4, Version: "8.9"})
-	before := get(t, c.Broker(0), "/cluster").Body
-	c.Broker(1).Stop()
-	wantJSON(t, before, get(t, c.Broker(0), "/cluster").Body)
-	var cluster struct {
-		Brokers []struct {
-			ID         int
-			Partitions []struct{ ID, Priority int }
-		}
-	}
-	if err := json.Unmarshal([]byte(before), &cluster); err != nil {
-		t.Fatal(err)
-	}
-	replicas := map[int][]int{}
-	for _, b := range cluster.Brokers {
-		for _, p := range b.Partitions {
-			replicas[p.ID] = append(replicas[p.ID], b.ID)
-		}
-	}
-	if diff := cmp.Diff(map[int][]int{1: {0, 1, 2}, 2: {1, 2, 3}, 3: {0, 2, 3}}, replicas); diff != "" {
-		t.Errorf("replicas (-want +got):\n%s", diff)
 	}
 }
 
@@ -400,10 +266,11 @@ func TestNoAnswerTellsWhichBrokerItIs(t *testing.T) {
 			for _, path := range []string{"", "/partitions", "/cluster", "/exporters", "/health", "/prometheus", "/nowhere"} {
 				bodies := map[string]bool{}
 				for _, b := range c.Brokers() {
-					body := get(t, b, path).Body
-					body = strings.ReplaceAll(body, strings.TrimSuffix(b.Address(), "/actuator"), "HOST")
-					body = strings.NewReplacer("LEADER", "ROLE", "FOLLOWER", "ROLE", "PROCESSING", "WORK", "REPLAY", "WORK").Replace(body)
-					lines := strings.Split(regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`).ReplaceAllString(body, "NOW"), "\n")
+					body := strings.NewReplacer(
+						strings.TrimSuffix(b.Address(), "/actuator"), "HOST",
+						"LEADER", "ROLE", "FOLLOWER", "ROLE", "PROCESSING", "WORK", "REPLAY", "WORK",
+					).Replace(get(t, b, path).Body)
+					lines := strings.Split(moment.ReplaceAllString(body, "NOW"), "\n")
 					lines = slices.DeleteFunc(lines, func(line string) bool { // leaders have one metric more
 						return strings.HasPrefix(line, "zeebe_exporter_last_exported_position{")
 					})

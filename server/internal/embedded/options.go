@@ -93,7 +93,7 @@ func (o Options) complete() (Options, []version, error) {
 		return o, nil, fmt.Errorf("%d versions for %d brokers", len(o.Versions), o.Brokers)
 	case o.DistinctHosts && o.Brokers > 254:
 		return o, nil, fmt.Errorf("%d brokers have no address each in 127.0.0.0/24", o.Brokers)
-	case o.DistributionInterval < 0 || o.FlushInterval < 0 || o.EmptyDelay < 0 || o.PlanTimeout < 0 || o.SegmentRecords < 0:
+	case min(o.DistributionInterval, o.FlushInterval, o.EmptyDelay, o.PlanTimeout) < 0 || o.SegmentRecords < 0:
 		return o, nil, errors.New("intervals and sizes must not be negative")
 	}
 	versions := make([]version, o.Brokers)

@@ -77,8 +77,8 @@ func (p *Partition) Leader() int {
 	return p.leader.broker.id
 }
 
-// TransferLeader makes a broker lead the partition. The broker must host it and be up. The new leader exports again what
-// its predecessor had not told it to be exported.
+// TransferLeader makes a broker lead the partition. The broker must host it and be up. The new leader exports again
+// what its predecessor had not told it to be exported.
 func (p *Partition) TransferLeader(broker int) error {
 	p.cluster.mu.Lock()
 	defer p.cluster.mu.Unlock()
@@ -88,7 +88,8 @@ func (p *Partition) TransferLeader(broker int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("broker %d cannot lead partition %d: it does not host it, is down, or there is no quorum", broker, p.id)
+	return fmt.Errorf("broker %d cannot lead partition %d: it does not host it, is down or inactive, or has no majority",
+		broker, p.id)
 }
 
 // elect keeps the leader if it can still lead, or finds the next.

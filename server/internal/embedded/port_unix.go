@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// portReservation keeps the port of a stopped broker from everybody else: a socket that is bound and does not listen, so
-// that connections are refused. Without it, a test that runs at the same time could be given the port.
+// portReservation keeps the port of a stopped broker from everybody else: a socket that is bound and does not listen,
+// so that connections are refused. Without it, a test that runs at the same time could be given the port.
 type portReservation struct {
 	socket int
 	held   bool

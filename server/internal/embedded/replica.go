@@ -36,8 +36,8 @@ func newReplica(p *Partition, b *Broker, priority int) *replica {
 	return &replica{partition: p, broker: b, priority: priority, dir: dir, exported: -1}
 }
 
-// start reads the replica's state from the disk, as its broker does when it starts. A partition whose pause state cannot
-// be read does not start on this broker, and nothing else is affected (zeebe-facts.md 3.5 f).
+// start reads the replica's state from the disk, as its broker does when it starts. A partition whose pause state
+// cannot be read does not start on this broker, and nothing else is affected (zeebe-facts.md 3.5 f).
 func (r *replica) start() {
 	r.failed = nil
 	r.exported, r.failed = r.loadPosition()
@@ -211,8 +211,8 @@ func (r *replica) close() error {
 	return err
 }
 
-// readPauseFile reads a replica's phase: no file is EXPORTING, a blank one PAUSED, as before there was a soft pause, and
-// any other text is an error at which the partition does not start (zeebe-facts.md 3.3).
+// readPauseFile reads a replica's phase: no file is EXPORTING, a blank one PAUSED, as before there was a soft pause,
+// and any other text is an error at which the partition does not start (zeebe-facts.md 3.3).
 func (r *replica) readPauseFile() (Phase, error) {
 	text, err := r.root().ReadFile(r.pauseFile())
 	if errors.Is(err, os.ErrNotExist) {

@@ -48,7 +48,9 @@ func (g *gateway) stop() {
 
 // Topology tells which brokers are alive and what they host. Partitions of several tenants are told of the first alone,
 // as the protocol has no place for tenants.
-func (g *gateway) Topology(context.Context, *gateway_protocol.TopologyRequest) (*gateway_protocol.TopologyResponse, error) {
+func (g *gateway) Topology(
+	context.Context, *gateway_protocol.TopologyRequest,
+) (*gateway_protocol.TopologyResponse, error) {
 	c := g.cluster
 	c.mu.Lock()
 	defer c.mu.Unlock()
