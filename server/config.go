@@ -24,8 +24,18 @@ type Config struct {
 	Exporting ExportingConfig
 	Log       LogConfig
 
+	// Build is what the info endpoint tells of this program. It is no setting: the program that loads the configuration
+	// says it.
+	Build Build
+
 	settings layer // as they were written
 	warnings []string
+}
+
+// Build is what this program was built from; what is not known is empty.
+type Build struct {
+	// Version is "1.2.3", Commit a revision.
+	Version, Commit string
 }
 
 // Listener is where a door listens.

@@ -236,9 +236,20 @@ func final(err error) bool {
 	return unsafe || unsupported
 }
 
+// Confirmed reports whether every broker was read twice in what it shows, confirm apart.
+func (v *View) Confirmed(confirm time.Duration) bool {
+	for _, b := range v.Topology.Brokers {
+		if o := v.Observations[b.ID]; !o.Confirmed(confirm) {
+			return false
+		}
+	}
+	return true
+}
+
 // Permits judges whether a complete view permits a pause to a phase, while holds ask for held: it refuses with a
-// [*MixedVersionsError], an [*UnsafeTransitionError] or a [*SoftPauseUnsupportedError].
-func (v *View) Permits(phase, held Phase) error {
+// [*MixedVersionsError], an [*UnsafeTransitionError] or a [*SoftPauseUnsupportedError]. What a broker shows counts as safe
+// once it is confirmed, because it may be about to change.
+func (v *View) Permits(phase, held Phase, confirm time.Duration) error {
 	var unsafe, unsupported []BrokerID
 	var version string
 	generations, versions := map[bool]bool{}, map[string]bool{}
@@ -250,7 +261,7 @@ func (v *View) Permits(phase, held Phase) error {
 		generations[lever.Planned] = true
 		versions[cmp.Or(b.Version, "unknown")] = true
 		o := v.Observations[b.ID]
-		soft := held == PhaseSoftPaused || o.MaySoften ||
+		soft := held == PhaseSoftPaused || o.MaySoften || !o.Confirmed(confirm) ||
 			slices.ContainsFunc(o.Readings, func(r Reading) bool { return r.Phase == PhaseSoftPaused })
 		if phase == PhasePaused && soft && !lever.SoftToHard {
 			unsafe = append(unsafe, b.ID)

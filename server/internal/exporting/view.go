@@ -3,7 +3,6 @@ package exporting
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -167,32 +166,4 @@ func Changes(before, after *View) []Change {
 		}
 	}
 	return changes
-}
-
-// Failure is one replica that does not show what it shall, or one fact that stands against a settled cluster.
-type Failure struct {
-	// Partition is zero where a broker or the cluster as a whole is meant.
-	Partition PartitionID
-	// Broker is empty where no one broker is meant.
-	Broker BrokerID
-	Role   Role
-	Phase  Phase
-	Wanted Phase
-	// Reason is for people.
-	Reason string
-	// Final failures do not go away by waiting.
-	Final bool
-}
-
-// String names the replica and the reason.
-func (f Failure) String() string {
-	switch {
-	case f.Partition.ID == 0 && f.Broker == "":
-		return f.Reason
-	case f.Partition.ID == 0:
-		return fmt.Sprintf("broker %s: %s", f.Broker, f.Reason)
-	case f.Broker == "":
-		return fmt.Sprintf("%s: %s", f.Partition, f.Reason)
-	}
-	return fmt.Sprintf("%s on broker %s: %s", f.Partition, f.Broker, f.Reason)
 }

@@ -41,23 +41,10 @@ type NotSettledError struct {
 	Total    int                 // replicas known
 }
 
-// shown is how many failures an error message names: what fits a terminal.
-const shown = 10
-
-// Error names the replicas that did not follow, up to ten, why, and what happens next.
+// Error names the replicas that did not follow, as many as a terminal shows, why, and what happens next.
 func (e *NotSettledError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "not every replica is confirmed %s: ", e.Wanted)
-	for i, f := range e.Failures {
-		if i == shown {
-			fmt.Fprintf(&b, "; and %d more", len(e.Failures)-shown)
-			break
-		}
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(f.String())
-	}
+	fmt.Fprintf(&b, "not every replica is confirmed %s: %s", e.Wanted, exporting.Summary(e.Failures))
 	if len(e.Failures) == 0 {
 		b.WriteString("the reads that prove it were not finished in time")
 	}

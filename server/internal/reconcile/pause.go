@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
@@ -125,8 +124,9 @@ func (r *Reconciler) preflight(ctx context.Context, phase exporting.Phase) (*exp
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		view := r.opts.Fanout.Look(ctx)
 		err := r.permits(view, phase)
-		var incomplete *exporting.IncompleteTopologyError
-		if err == nil || !errors.As(err, &incomplete) {
+		_, incomplete := errors.AsType[*exporting.IncompleteTopologyError](err)
+		_, unsafe := errors.AsType[*exporting.UnsafeTransitionError](err)
+		if !incomplete && (!unsafe || view.Confirmed(r.opts.Fanout.ConfirmInterval())) {
 			return view, err
 		}
 		timer := time.NewTimer(jitter(wait))
@@ -145,14 +145,10 @@ func (r *Reconciler) preflight(ctx context.Context, phase exporting.Phase) (*exp
 // permits judges whether a view and the ledger permit a pause.
 func (r *Reconciler) permits(view *exporting.View, phase exporting.Phase) error {
 	if incomplete := view.Incomplete(); len(incomplete) > 0 {
-		missing := make([]string, len(incomplete))
-		for i, f := range incomplete {
-			missing[i] = f.String()
-		}
-		return &exporting.IncompleteTopologyError{Missing: slices.Compact(missing)}
+		return &exporting.IncompleteTopologyError{Missing: exporting.Describe(incomplete)}
 	}
 	state, _ := r.opts.Ledger.State()
-	return view.Permits(phase, state.Target())
+	return view.Permits(phase, state.Target(), r.opts.Fanout.ConfirmInterval())
 }
 
 func describe(h hold.Hold) string {

@@ -199,7 +199,7 @@ func TestFailedPauseIsReverted(t *testing.T) {
 				if !ok || failed.Outcome != reconcile.OutcomeReverted || len(failed.Failures) == 0 {
 					t.Fatalf("error %v", err)
 				}
-				if !strings.Contains(err.Error(), "partition 1 on broker 1") {
+				if !strings.Contains(err.Error(), "partitions 1, 2, 3 on broker 1: reads ") {
 					t.Errorf("the error names no replica: %v", err)
 				}
 				r.show(t, test.before...)

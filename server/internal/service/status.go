@@ -1,0 +1,137 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+
+	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/exporting"
+	"github.com/exportgate/exportgate/server/internal/hold"
+	"github.com/exportgate/exportgate/server/internal/reconcile"
+)
+
+// domain of every ErrorInfo.
+const domain = "exportgate"
+
+// Details travel in a trailer, where clients limit what they read, some to 8 KiB for all headers together. After base64
+// these bounds leave room for the rest.
+const (
+	maxMessage  = 2 << 10
+	maxDetails  = 2 << 10
+	maxMetadata = 256
+)
+
+// invalidError is a parameter that cannot be understood.
+type invalidError struct{ parameter, why string }
+
+// Error names the parameter.
+func (e *invalidError) Error() string { return e.parameter + ": " + e.why }
+
+// status turns an error into what the client gets. It is the only place that does.
+func (s *Service) status(ctx context.Context, err error) error {
+	var (
+		invalid     *invalidError
+		unsafe      *exporting.UnsafeTransitionError
+		unsupported *exporting.SoftPauseUnsupportedError
+		superseded  *reconcile.SupersededError
+		incomplete  *exporting.IncompleteTopologyError
+		mixed       *exporting.MixedVersionsError
+		unsettled   *reconcile.NotSettledError
+	)
+	switch {
+	case errors.As(err, &invalid):
+		return withInfo(codes.InvalidArgument, err, exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
+			map[string]string{"parameter": invalid.parameter})
+	case errors.As(err, &unsafe):
+		return withInfo(codes.FailedPrecondition, err, exportgatev1.ErrorReason_ERROR_REASON_UNSAFE_TRANSITION,
+			map[string]string{"brokers": brokerList(unsafe.Brokers)})
+	case errors.As(err, &unsupported):
+		return withInfo(codes.FailedPrecondition, err, exportgatev1.ErrorReason_ERROR_REASON_SOFT_PAUSE_UNSUPPORTED,
+			map[string]string{"brokers": brokerList(unsupported.Brokers), "version": unsupported.Version})
+	case errors.As(err, &superseded):
+		return withInfo(codes.Aborted, err, exportgatev1.ErrorReason_ERROR_REASON_SUPERSEDED,
+			map[string]string{"hold": superseded.Hold})
+	case errors.As(err, &incomplete):
+		return withInfo(codes.Unavailable, err, exportgatev1.ErrorReason_ERROR_REASON_INCOMPLETE_TOPOLOGY,
+			map[string]string{"missing": strings.Join(incomplete.Missing, "; ")})
+	case errors.As(err, &mixed):
+		return withInfo(codes.Unavailable, err, exportgatev1.ErrorReason_ERROR_REASON_MIXED_VERSIONS,
+			map[string]string{"versions": strings.Join(mixed.Versions, ",")})
+	case errors.As(err, &unsettled):
+		return withInfo(codes.DeadlineExceeded, err, exportgatev1.ErrorReason_ERROR_REASON_REPLICAS_NOT_SETTLED,
+			map[string]string{
+				"failed": strconv.Itoa(len(unsettled.Failures)), "total": strconv.Itoa(unsettled.Total),
+				"hold": hold.Operator, "outcome": string(unsettled.Outcome),
+			}, toFailures(unsettled.Failures)...)
+	case errors.Is(err, reconcile.ErrShuttingDown):
+		return withInfo(codes.Unavailable, err, exportgatev1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, nil)
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, "the caller went away; what it asked for goes on")
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, "the caller's time was over; what it asked for goes on")
+	}
+	s.log.ErrorContext(ctx, "unexpected error", "error", err)
+	return status.Error(codes.Internal, "internal error; the server's log has more")
+}
+
+func brokerList(ids []exporting.BrokerID) string {
+	words := make([]string, len(ids))
+	for i, id := range ids {
+		words[i] = string(id)
+	}
+	return strings.Join(words, ",")
+}
+
+// toFailures converts as many failures as fit into a trailer.
+func toFailures(failures []exporting.Failure) []protoadapt.MessageV1 {
+	var details []protoadapt.MessageV1
+	size := 0
+	for _, f := range failures {
+		detail := &exportgatev1.ReplicaFailure{
+			Partition: f.Partition.ID, Tenant: f.Partition.Tenant, Broker: string(f.Broker), Role: toRole(f.Role),
+			Phase: toPhase(f.Phase), Wanted: toPhase(f.Wanted), Error: truncate(f.Reason, maxMetadata),
+		}
+		if size += proto.Size(detail) + len("type.googleapis.com/exportgate.v1.ReplicaFailure"); size > maxDetails {
+			break
+		}
+		details = append(details, protoadapt.MessageV1Of(detail))
+	}
+	return details
+}
+
+func withInfo(code codes.Code, err error, reason exportgatev1.ErrorReason, metadata map[string]string,
+	details ...protoadapt.MessageV1,
+) error {
+	for _, key := range slices.Collect(maps.Keys(metadata)) {
+		metadata[key] = truncate(metadata[key], maxMetadata)
+	}
+	info := &errdetails.ErrorInfo{
+		Reason: strings.TrimPrefix(reason.String(), "ERROR_REASON_"), Domain: domain, Metadata: metadata,
+	}
+	plain := status.New(code, truncate(err.Error(), maxMessage))
+	detailed, cannot := plain.WithDetails(append([]protoadapt.MessageV1{info}, details...)...)
+	if cannot != nil {
+		return fmt.Errorf("attach details to %w: %w", plain.Err(), cannot)
+	}
+	return detailed.Err()
+}
+
+// truncate shortens a text to a number of bytes, at a rune's edge, and shows that it did.
+func truncate(s string, limit int) string {
+	s = strings.ToValidUTF8(s, "?")
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit-len("…")], "") + "…"
+}

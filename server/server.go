@@ -1,0 +1,248 @@
+// Package server puts Exportgate together: configuration in, a running server out. It is the only package that knows all
+// the others, and it has no logic of its own.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/fullstorydev/grpchan/inprocgrpc"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/exporting"
+	"github.com/exportgate/exportgate/server/internal/gateway"
+	"github.com/exportgate/exportgate/server/internal/hold"
+	"github.com/exportgate/exportgate/server/internal/interceptor"
+	"github.com/exportgate/exportgate/server/internal/reconcile"
+	"github.com/exportgate/exportgate/server/internal/service"
+	"github.com/exportgate/exportgate/server/internal/zeebe"
+)
+
+// Server is a server whose doors are bound. Run it, or Close it.
+type Server struct {
+	log       *slog.Logger
+	shutdown  time.Duration
+	lifecycle lifecycle
+	failed    chan error // capacity 3: a door or the loop ended by itself
+	draining  atomic.Bool
+	httpAddr  net.Addr
+	grpcAddr  net.Addr
+}
+
+// Run serves until the context ends, and then until the calls in flight have ended or the shutdown timeout is over.
+func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
+	s, err := New(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}
+
+// New builds everything from the bottom up, binds the doors and starts to serve. If it fails, all that it began is undone.
+func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *Server, err error) {
+	s := &Server{
+		log: log, shutdown: cfg.ShutdownTimeout, lifecycle: lifecycle{log: log}, failed: make(chan error, 3),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.lifecycle.close(cfg.ShutdownTimeout))
+		}
+	}()
+	for _, warning := range cfg.Warnings() {
+		log.WarnContext(ctx, "configuration", "warning", warning)
+	}
+
+	brokers, err := zeebe.New(zeebeOptions(cfg, log))
+	if err != nil {
+		return nil, err
+	}
+	s.lifecycle.onStop("broker connections", func(context.Context) error { return brokers.Close() })
+
+	fanout, err := exporting.NewFanout(brokers, exporting.Options{
+		Concurrency: cfg.Zeebe.Concurrency, RequestTimeout: cfg.Zeebe.RequestTimeout, PlanTimeout: cfg.Exporting.Timeout,
+		ConfirmInterval: cfg.Exporting.ConfirmInterval, RetryInterval: cfg.Exporting.ReconcileInterval,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("fan-out: %w", err)
+	}
+	s.lifecycle.onStop("fan-out", func(context.Context) error { fanout.Close(); return nil })
+
+	reconciler, err := reconcile.New(reconcile.Options{
+		Fanout: fanout, Ledger: hold.NewLedger(), Interval: cfg.Exporting.ReconcileInterval, Timeout: cfg.Exporting.Timeout,
+		OnFailure: onFailure(cfg.Exporting.OnFailure), Logger: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reconciler: %w", err)
+	}
+	s.start("reconciler", reconciler.Run)
+
+	exportingService := service.New(reconciler, log)
+	chain := interceptor.Options{Logger: log, ClientContext: inprocgrpc.ClientContext}
+	if !cfg.GRPC.Off() {
+		if err := s.openGRPC(ctx, cfg, exportingService, chain); err != nil {
+			return nil, err
+		}
+	}
+	if !cfg.HTTP.Off() {
+		if err := s.openHTTP(ctx, cfg, exportingService, chain, fanout); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// HTTPAddr is where the HTTP door listens; nil if it is off.
+func (s *Server) HTTPAddr() net.Addr { return s.httpAddr }
+
+// GRPCAddr is where the gRPC door listens; nil if it is off.
+func (s *Server) GRPCAddr() net.Addr { return s.grpcAddr }
+
+// Run serves until the context ends or a door fails, and then closes the server.
+func (s *Server) Run(ctx context.Context) error {
+	var err error
+	select {
+	case err = <-s.failed:
+	case <-ctx.Done():
+		s.log.Info("stopping: calls in flight may still end", "timeout", s.shutdown)
+	}
+	return errors.Join(err, s.Close())
+}
+
+// Close takes no new calls, lets those in flight end within the shutdown timeout, and stops. It may be called again.
+func (s *Server) Close() error {
+	s.draining.Store(true)
+	return s.lifecycle.close(s.shutdown)
+}
+
+// start runs something that blocks until its context ends, and stops it when the server stops.
+func (s *Server) start(name string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := run(ctx); err != nil {
+			s.failed <- fmt.Errorf("%s: %w", name, err)
+		}
+	}()
+	s.lifecycle.onStop(name, func(context.Context) error {
+		cancel()
+		<-done
+		return nil
+	})
+}
+
+// openGRPC opens the door for gRPC.
+func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.ExportingServiceServer, chain interceptor.Options) error {
+	l, err := listen(ctx, "grpc.port", cfg.GRPC)
+	if err != nil {
+		return err
+	}
+	s.grpcAddr = l.Addr()
+	server := grpc.NewServer(
+		grpc.ChainUnaryInterceptor(interceptor.Unary(chain)...),
+		grpc.ChainStreamInterceptor(interceptor.Stream(chain)...),
+		grpc.MaxRecvMsgSize(64<<10), // Requests are a few names.
+		grpc.MaxHeaderListSize(32<<10),
+		grpc.MaxConcurrentStreams(1000),
+		grpc.ConnectionTimeout(10*time.Second),
+		// A client behind a load balancer pings to keep its connection; one that pings all the time is sent away.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
+	)
+	exportgatev1.RegisterExportingServiceServer(server, svc)
+	checks := health.NewServer()
+	healthv1.RegisterHealthServer(server, checks)
+	checks.SetServingStatus(exportgatev1.ExportingService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+	reflection.Register(server)
+	s.serve("gRPC", l, server.Serve, grpc.ErrServerStopped)
+	s.lifecycle.onStop("gRPC", func(ctx context.Context) error {
+		checks.Shutdown()
+		stopped := make(chan struct{})
+		go func() {
+			server.GracefulStop()
+			close(stopped)
+		}()
+		select {
+		case <-stopped:
+		case <-ctx.Done():
+			server.Stop()
+			<-stopped
+		}
+		return nil
+	})
+	return nil
+}
+
+// openHTTP opens the door for HTTP. Its calls go through an in-process channel and the same interceptors as gRPC's.
+func (s *Server) openHTTP(ctx context.Context, cfg *Config, svc exportgatev1.ExportingServiceServer, chain interceptor.Options,
+	fanout *exporting.Fanout,
+) error {
+	channel := new(inprocgrpc.Channel).
+		WithServerUnaryInterceptor(chainUnary(interceptor.Unary(chain))).
+		WithServerStreamInterceptor(chainStream(interceptor.Stream(chain)))
+	exportgatev1.RegisterExportingServiceServer(channel, svc)
+	handler, err := gateway.New(gateway.Options{
+		Conn: channel, BasePath: cfg.BasePath, Response: gateway.Response(cfg.Response), Timeout: callTimeout(cfg),
+		Info:   func() gateway.Info { return s.info(cfg.Build, fanout.View()) },
+		Health: s.health, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	l, err := listen(ctx, "server.port", cfg.HTTP)
+	if err != nil {
+		return err
+	}
+	s.httpAddr = l.Addr()
+	server := gateway.NewServer(handler, gateway.ServerOptions{Timeout: callTimeout(cfg), Logger: s.log})
+	s.serve("HTTP", l, server.Serve, http.ErrServerClosed)
+	s.lifecycle.onStop("HTTP", func(ctx context.Context) error {
+		if err := server.Shutdown(ctx); err != nil {
+			return server.Close()
+		}
+		return nil
+	})
+	return nil
+}
+
+// serve runs a door until it is stopped.
+func (s *Server) serve(name string, l net.Listener, serve func(net.Listener) error, stopped error) {
+	s.log.Info("listening", "door", name, "address", l.Addr().String())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := serve(l); err != nil && !errors.Is(err, stopped) {
+			s.failed <- fmt.Errorf("%s on %s: %w", name, l.Addr(), err)
+		}
+	}()
+	s.lifecycle.onStop(name+" listener", func(context.Context) error { <-done; return nil })
+}
+
+func listen(ctx context.Context, key string, where Listener) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", where.HostPort())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; is another server running, or is the port for root only?", key, err)
+	}
+	return l, nil
+}
+
+// health: nothing about the server's own state would get better by a restart, and a server without brokers is still the
+// one that can say so.
+func (s *Server) health(context.Context) gateway.Health {
+	h := gateway.Health{Liveness: gateway.HealthUp, Readiness: gateway.HealthUp}
+	if s.draining.Load() {
+		h.Readiness = gateway.HealthOutOfService
+	}
+	return h
+}

@@ -1,0 +1,73 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/exportgate/exportgate/server/internal/exporting"
+	"github.com/exportgate/exportgate/server/internal/gateway"
+	"github.com/exportgate/exportgate/server/internal/reconcile"
+	"github.com/exportgate/exportgate/server/internal/zeebe"
+)
+
+func zeebeOptions(cfg *Config, log *slog.Logger) zeebe.Options {
+	return zeebe.Options{
+		Brokers: cfg.Zeebe.Brokers, Gateway: cfg.Zeebe.Gateway, ManagementURL: cfg.Zeebe.ManagementURL,
+		Version: cfg.Zeebe.Version, ClusterSize: cfg.Zeebe.ClusterSize, Partitions: cfg.Zeebe.Partitions,
+		ReplicationFactor: cfg.Zeebe.ReplicationFactor, RequestTimeout: cfg.Zeebe.RequestTimeout,
+		AllowSoftToHard: cfg.Exporting.AllowSoftToHard, Logger: log,
+	}
+}
+
+func onFailure(o OnFailure) reconcile.OnFailure {
+	if o == OnFailureKeep {
+		return reconcile.Keep
+	}
+	return reconcile.Revert
+}
+
+// callTimeout is how long a door gives a call: a little more than the call gives itself, so that it is the call that says
+// what was late.
+func callTimeout(cfg *Config) time.Duration { return cfg.Exporting.Timeout + time.Second }
+
+// info is what the info endpoint tells.
+func (s *Server) info(build Build, view *exporting.View) gateway.Info {
+	info := gateway.Info{Version: build.Version, Commit: build.Commit}
+	if view.Topology == nil {
+		return info
+	}
+	for _, b := range view.Topology.Brokers {
+		if b.Version != "" {
+			info.ZeebeVersions = append(info.ZeebeVersions, b.Version)
+		}
+	}
+	slices.Sort(info.ZeebeVersions)
+	info.ZeebeVersions = slices.Compact(info.ZeebeVersions)
+	return info
+}
+
+// chainUnary makes one interceptor of several, the first outermost, as grpc.ChainUnaryInterceptor does for a server.
+func chainUnary(chain []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		for _, next := range slices.Backward(chain) {
+			inner := handler
+			handler = func(ctx context.Context, req any) (any, error) { return next(ctx, req, info, inner) }
+		}
+		return handler(ctx, req)
+	}
+}
+
+// chainStream is chainUnary for streams.
+func chainStream(chain []grpc.StreamServerInterceptor) grpc.StreamServerInterceptor {
+	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		for _, next := range slices.Backward(chain) {
+			inner := handler
+			handler = func(srv any, stream grpc.ServerStream) error { return next(srv, stream, info, inner) }
+		}
+		return handler(srv, stream)
+	}
+}
