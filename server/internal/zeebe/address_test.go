@@ -62,7 +62,9 @@ func TestNewRefuses(t *testing.T) {
 		{"a template for a list", Options{Brokers: []string{"http://a"}, ManagementURL: "http://{host}"}, []string{
 			"zeebe.management-url", "zeebe.gateway",
 		}},
-		{"no URL", Options{Brokers: []string{"http://a", "zeebe-0:9600"}}, []string{"zeebe.brokers", `"zeebe-0:9600"`, "scheme"}},
+		{"no URL", Options{Brokers: []string{"http://a", "zeebe-0:9600"}}, []string{
+			"zeebe.brokers", `"zeebe-0:9600"`, "scheme",
+		}},
 		{"nothing listed", Options{Brokers: []string{""}}, []string{"zeebe.brokers", "scheme"}},
 		{"another scheme", Options{Brokers: []string{"ftp://a"}}, []string{`"ftp://a"`, "scheme"}},
 		{"no host", Options{Brokers: []string{"http://:9600/actuator"}}, []string{"host"}},

@@ -52,13 +52,13 @@ func changeRefusal(status int, err error) error {
 	return err
 }
 
-// judgeOperation tells whether POST partitions/... was taken: the answer to one that is known is the map of the broker's
-// partitions, still as they were before, or empty where they cannot be told. Errors are errUnknownOperation and others.
+// judgeOperation tells whether POST partitions/... was taken: the answer to an operation that is known is the map of
+// the broker's partitions, still as they were before, or empty where they cannot be told. To another it is
+// errUnknownOperation.
 func judgeOperation(a answer) error {
 	switch {
 	case a.status == http.StatusNotFound:
-		return errors.New("it has no partitions endpoint (404): check the base path, that it is a broker, and that " +
-			"management.endpoint.partitions is not switched off")
+		return errNoPartitions
 	case a.status/100 != 2:
 		return refusal(a)
 	}
@@ -71,6 +71,10 @@ func judgeOperation(a answer) error {
 	}
 	return nil
 }
+
+// errNoPartitions is the answer of something that is no broker, or of one that does not want to tell.
+var errNoPartitions = errors.New("it has no partitions endpoint (404): check the base path, that it is a broker, and " +
+	"that management.endpoint.partitions is not switched off")
 
 // errUnknownOperation is the answer of a broker that does not know an operation: success without a status map.
 var errUnknownOperation = errors.New("it does not know the operation (success without a status map)")

@@ -21,13 +21,15 @@ func TestJudgeChange(t *testing.T) {
 		{"nothing in 200", 200, "", ""},
 		{"a failure in 200", 200, `{"body":{"message":"Expected 3 members of partition 1 but found 2","cause":null,` +
 			`"stackTrace":[{"a":1}]},"status":500,"contentType":null}`, "status 500 in HTTP 200: Expected 3 members"},
-		{"a failure as text in 200", 200, `{"body":"Timed out waiting for exporter state change 7","status":500}`,
-			"status 500 in HTTP 200: Timed out waiting for exporter state change 7"},
+		{
+			"a failure as text in 200", 200, `{"body":"Timed out waiting for exporter state change 7","status":500}`,
+			"status 500 in HTTP 200: Timed out waiting for exporter state change 7",
+		},
 		{"an unknown operation in 200", 200, `{"body":{"message":null},"status":500}`, "status 500 in HTTP 200"},
 		{"a failure of 8.10", 500, `"Timed out waiting for exporter state change 7"`, "answered 500: Timed out"},
 		{"a failure of 8.10 without words", 500, ``, "answered 500"},
 		{"an unknown tenant", 400, `"Unknown physical tenant"`, "answered 400: Unknown physical tenant"},
-		{"a failure of 8.4", 500, `{"message":"Leader of partition 1 is not known","localizedMessage":"x"}`, "Leader of partition 1"},
+		{"a failure of 8.4", 500, `{"message":"Leader 1 of partition 1 is not known","cause":null}`, "500: Leader 1 of"},
 		{"a success in a failure", 500, `{"body":null,"status":204,"contentType":null}`, "answered 500"},
 		{"Spring's own error", 500, springError, "answered 500: Internal Server Error"},
 		{"a problem", 503, `{"title":"x","detail":"no partition leader"}`, "answered 503: no partition leader"},

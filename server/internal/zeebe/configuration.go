@@ -16,8 +16,8 @@ import (
 // left is the state of brokers and partitions that were removed and are still listed.
 const left = "LEFT"
 
-// configuration is what the brokers are configured to be: their answer to GET cluster (zeebe-facts.md 4.2). Its versions
-// count changes of the configuration and are nothing like the brokers' own.
+// configuration is what the brokers are configured to be: their answer to GET cluster (zeebe-facts.md 4.2). Its
+// versions count changes of the configuration and are nothing like the brokers' own.
 type configuration struct {
 	// listed are the ids of all brokers, hosts those of the brokers that have a replica; both by id.
 	listed, hosts []exporting.BrokerID
@@ -69,13 +69,21 @@ func (id *foreignID) UnmarshalJSON(data []byte) error {
 	var text string
 	if err := json.Unmarshal(data, &text); err == nil {
 		*id = foreignID(text)
-		return nil
+		return plain(text)
 	}
 	var number int64
 	if err := json.Unmarshal(data, &number); err != nil {
 		return fmt.Errorf("it answered the broker id %s, which is neither a number nor a string", quoted(data))
 	}
 	*id = foreignID(strconv.FormatInt(number, 10))
+	return nil
+}
+
+// plain refuses a foreign name that would disturb a terminal or a log.
+func plain(name string) error {
+	if name != excerpt(name, longExcerpt) {
+		return fmt.Errorf("it answered the name %q", excerpt(name, shortExcerpt))
+	}
 	return nil
 }
 
@@ -137,7 +145,8 @@ func decodeCluster(body []byte) (configuration, error) {
 }
 
 // tenants returns the tenants that the answer names. A cluster of one tenant speaks of it in some places and not in
-// others (GET partitions is flat then), so its name means nothing; where there are several, every partition must have one.
+// others (GET partitions is flat then), so its name means nothing; where there are several, every partition must
+// have one.
 func (a *clusterAnswer) tenants() (map[string]bool, error) {
 	named, unnamed := make(map[string]bool), false
 	for _, t := range a.Tenants {
@@ -150,6 +159,11 @@ func (a *clusterAnswer) tenants() (map[string]bool, error) {
 				continue
 			}
 			named[p.Tenant] = true
+		}
+	}
+	for name := range named {
+		if err := plain(name); err != nil {
+			return nil, err
 		}
 	}
 	if len(named) > 1 && unnamed {

@@ -8,7 +8,7 @@ import (
 	"github.com/exportgate/exportgate/server/internal/exporting"
 )
 
-// threeBrokers is GET cluster of 8.5 to 8.9 (zeebe-facts.md 4.2): broker 2 leaves partition 2, broker 3 left altogether.
+// threeBrokers is GET cluster of 8.5 to 8.9 (zeebe-facts.md 4.2): broker 2 leaves partition 2, broker 3 left.
 const threeBrokers = `{"version":14,"brokers":[
  {"id":1,"state":"ACTIVE","version":3,"lastUpdatedAt":"2026-01-01T00:00:00Z","partitions":[
   {"id":1,"state":"ACTIVE","priority":2,"config":{"exporting":{"exporters":[{"id":"es","state":"ENABLED"}]}}},
@@ -53,8 +53,10 @@ func TestDecodeCluster(t *testing.T) {
 			expected: []exporting.ExpectedPartition{partition("a", 1, "0"), partition("b", 1, "0")},
 			tenants:  true,
 		}},
-		{"a change that ended", `{"brokers":[{"id":0,"partitions":[{"id":1}]}],"pendingChange":{"id":3,"status":"FAILED"}}`,
-			configuration{listed: ids("0"), hosts: ids("0"), expected: []exporting.ExpectedPartition{partition("", 1, "0")}}},
+		{
+			"a change that ended", `{"brokers":[{"id":0,"partitions":[{"id":1}]}],"pendingChange":{"id":3,"status":"FAILED"}}`,
+			configuration{listed: ids("0"), hosts: ids("0"), expected: []exporting.ExpectedPartition{partition("", 1, "0")}},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := decodeCluster([]byte(test.body))
@@ -83,7 +85,9 @@ func TestDecodeClusterRefuses(t *testing.T) {
 		{"a broker without an id", `{"brokers":[{"partitions":[{"id":1}]}]}`, "without an id"},
 		{"a broker id of another type", `{"brokers":[{"id":{},"partitions":[{"id":1}]}]}`, "something else"},
 		{"a broker id with a fraction", `{"brokers":[{"id":0.5,"partitions":[{"id":1}]}]}`, "something else"},
-		{"a broker twice", `{"brokers":[{"id":0,"partitions":[{"id":1}]},{"id":"0","partitions":[{"id":2}]}]}`, "broker 0 twice"},
+		{"a broker twice", `{"brokers":[{"id":0,"partitions":[{"id":1}]},{"id":"0"}]}`, "broker 0 twice"},
+		{"a broker id for a terminal", `{"brokers":[{"id":"\u001b[2J","partitions":[{"id":1}]}]}`, "something else"},
+		{"a tenant for a terminal", `{"brokers":[{"id":0,"partitions":[{"id":1,"physicalTenant":"a\n"}]}]}`, `name "a"`},
 		{"a replica twice", `{"brokers":[{"id":0,"partitions":[{"id":1},{"id":1}]}]}`, "partition 1 of broker 0"},
 		{"partition 0", `{"brokers":[{"id":0,"partitions":[{"id":0}]}]}`, "impossible id"},
 		{"brokers of another type", `{"brokers":{}}`, "a object for brokers"},
@@ -103,21 +107,28 @@ func TestDescribePending(t *testing.T) {
 		words        string
 		members      []exporting.BrokerID
 	}{
-		{"scaling", `{"id":12,"status":"IN_PROGRESS","startedAt":"2026-01-01T00:00:00Z","internalVersion":2,"completed":[{}],` +
-			`"pending":[{"operation":"PARTITION_JOIN","brokerId":10,"partitionId":3,"priority":1},` +
-			`{"operation":"PARTITION_LEAVE","brokerId":2,"partitionId":3},` +
-			`{"operation":"PARTITION_LEAVE","brokerId":2,"partitionId":1}]}`,
-			"change 12 of their configuration (PARTITION_JOIN of partition 3 on broker 10, and 2 more)", ids("2", "10")},
-		{"exporting", `{"id":13,"status":"IN_PROGRESS","pending":[{"operation":"EXPORTING_STATE_CHANGE","brokerId":"eu_1",` +
-			`"partitionId":1,"exportingState":"PAUSED"}]}`,
-			"change 13 of their configuration (EXPORTING_STATE_CHANGE to PAUSED of partition 1 on broker eu_1)", ids("eu_1")},
+		{
+			"scaling", `{"id":12,"status":"IN_PROGRESS","startedAt":"2026-01-01T00:00:00Z","completed":[{}],` +
+				`"pending":[{"operation":"PARTITION_JOIN","brokerId":10,"partitionId":3,"priority":1},` +
+				`{"operation":"PARTITION_LEAVE","brokerId":2,"partitionId":3},` +
+				`{"operation":"PARTITION_LEAVE","brokerId":2,"partitionId":1}]}`,
+			"change 12 of their configuration (PARTITION_JOIN of partition 3 on broker 10, and 2 more)", ids("2", "10"),
+		},
+		{
+			"exporting", `{"id":13,"status":"IN_PROGRESS","pending":[{"operation":"EXPORTING_STATE_CHANGE","brokerId":"eu_1",` +
+				`"partitionId":1,"exportingState":"PAUSED"}]}`,
+			"change 13 of their configuration (EXPORTING_STATE_CHANGE to PAUSED of partition 1 on broker eu_1)", ids("eu_1"),
+		},
 		{"a status of the future, nothing else", `{"status":"NEARLY_THERE"}`, "a change of their configuration", nil},
-		{"operations of the future", `{"id":1,"pending":[{"brokers":[1,2]}]}`,
-			"change 1 of their configuration (a step without a name)", nil},
+		{
+			"operations of the future", `{"id":1,"pending":[{"brokers":[1,2]}]}`,
+			"change 1 of their configuration (a step without a name)", nil,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			config, err := decodeCluster([]byte(
-				`{"brokers":[{"id":0,"partitions":[{"id":1}]}],"pendingChange":` + test.change + `}`))
+				`{"brokers":[{"id":0,"partitions":[{"id":1}]}],"pendingChange":` + test.change + `}`,
+			))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,20 +1,20 @@
 package zeebe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
 )
 
-// maxCount is more brokers, partitions or replicas than any cluster has: what exceeds it is a mistake, and must not cost
-// memory.
+// maxCount is more brokers, partitions or replicas than any cluster has: what exceeds it is a mistake, and must not
+// cost memory.
 const maxCount = 10_000
 
 // endpoint is a broker that was found.
@@ -30,7 +30,7 @@ type discovery struct {
 	endpoints []endpoint // each with its own address
 	gateway   string     // the gateway that answered just now, or empty
 	counts    counts     // as that gateway tells them
-	// trouble is why there may be more brokers than these; nil if there was none.
+	// trouble is why some brokers may be missing here, or out of date; nil if there was none.
 	trouble error
 }
 
@@ -51,23 +51,28 @@ func (f *listFinder) find(ctx context.Context) (discovery, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	var d discovery
+	// Two names may lead to one broker; counted twice, it would prove a replica that is not there.
+	known := make(map[string]bool)
+	add := func(e endpoint) {
+		if !known[e.address] {
+			known[e.address] = true
+			d.endpoints = append(d.endpoints, e)
+		}
+	}
 	for _, e := range f.entries {
 		if !e.dns {
-			d.endpoints = append(d.endpoints, endpoint{id: e.id, from: e.from, address: e.base.String()})
+			add(endpoint{id: e.id, from: e.from, address: e.base.String()})
 			continue
 		}
 		hosts, err := f.lookup(ctx, e.base.Hostname())
 		if err != nil {
-			d.trouble = errors.Join(d.trouble, fmt.Errorf("%s%s: %w", dnsPrefix, e.base, err))
+			d.trouble = both(d.trouble, fmt.Errorf("%s%s: %w", dnsPrefix, e.base, err))
 			continue
 		}
 		for _, host := range hosts {
-			d.endpoints = append(d.endpoints, endpoint{address: withHost(e.base, host)})
+			add(endpoint{address: withHost(e.base, host)})
 		}
 	}
-	// Two names may lead to one broker; counted twice, it would prove a replica that is not there.
-	slices.SortStableFunc(d.endpoints, func(a, b endpoint) int { return strings.Compare(a.address, b.address) })
-	d.endpoints = slices.CompactFunc(d.endpoints, func(a, b endpoint) bool { return a.address == b.address })
 	if len(d.endpoints) == 0 {
 		return discovery{}, d.trouble
 	}
@@ -92,10 +97,10 @@ func (f *listFinder) lookup(ctx context.Context, name string) ([]string, error) 
 			v6 = append(v6, ip.String())
 		}
 	}
-	if len(v4) > 0 {
-		v6 = nil
+	found := v4
+	if len(v4) == 0 {
+		found = v6
 	}
-	found := append(v4, v6...)
 	slices.Sort(found)
 	found = slices.Compact(found)
 	switch {
@@ -112,4 +117,12 @@ func withHost(base *url.URL, host string) string {
 	u := *base
 	u.Host = net.JoinHostPort(host, base.Port())
 	return u.String()
+}
+
+// both joins two errors, either of which may be nil, on one line.
+func both(a, b error) error {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	return fmt.Errorf("%w; %w", a, b)
 }

@@ -28,8 +28,8 @@ func decodeExporters(body []byte) (none bool, err error) {
 	return true, nil
 }
 
-// mayHaveNoExporters reports whether a replica looks as if there was nothing to export to: its director is closed and no
-// exporter ever stored a position.
+// mayHaveNoExporters reports whether a replica looks as if there was nothing to export to: its director is closed, and
+// no exporter ever stored a position.
 func mayHaveNoExporters(r exporting.Reading) bool {
 	return r.Phase == exporting.PhaseClosed && r.Exported == exporting.At(-1)
 }

@@ -1,6 +1,7 @@
 package zeebe
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -109,7 +110,7 @@ func (b *fakeBroker) shows(phase string) {
 }
 
 const (
-	clusterOfOne = `{"version":3,"brokers":[{"id":0,"state":"ACTIVE","version":1,"partitions":[{"id":1,"state":"ACTIVE"}]}]}`
+	clusterOfOne = `{"version":3,"brokers":[{"id":0,"state":"ACTIVE","partitions":[{"id":1,"state":"ACTIVE"}]}]}`
 	springError  = `{"timestamp":"2026-09-29T23:00:06.305+00:00","status":500,"error":"Internal Server Error","path":"/a"}`
 	html         = `<!DOCTYPE html><html><head><title>Operate</title></head></html>`
 )
@@ -118,12 +119,12 @@ func partitionsIn(phase string) string {
 	return `{"1":{"role":"LEADER","processedPosition":7,"exporterPhase":"` + phase + `","exportedPosition":5}}`
 }
 
-// newClient makes a client of brokers, with a timeout that a test can wait for.
+// newClient makes a client of brokers 0, 1, ..., with a timeout that a test can wait for.
 func newClient(t *testing.T, change func(*Options), brokers ...*fakeBroker) *Client {
 	t.Helper()
 	o := Options{RequestTimeout: 5 * time.Second}
-	for _, b := range brokers {
-		o.Brokers = append(o.Brokers, b.address())
+	for id, b := range brokers {
+		o.Brokers = append(o.Brokers, fmt.Sprintf("%d=%s", id, b.address()))
 	}
 	if change != nil {
 		change(&o)

@@ -36,7 +36,8 @@ type gatewayFinder struct {
 func newGatewayFinder(target, template string, timeout time.Duration) (*gatewayFinder, error) {
 	host, port, err := net.SplitHostPort(target)
 	if number, e := strconv.ParseUint(port, 10, 16); err != nil || e != nil || number == 0 || host == "" {
-		return nil, fmt.Errorf("zeebe.gateway: %q is not host:port: write it as zeebe-gateway:26500", withoutCredentials(target))
+		return nil, fmt.Errorf("zeebe.gateway: %q is not host:port: write it as zeebe-gateway:26500",
+			withoutCredentials(target))
 	}
 	address, err := parseTemplate(template)
 	if err != nil {
@@ -84,15 +85,16 @@ func (f *gatewayFinder) find(ctx context.Context) (discovery, error) {
 	return discovery{endpoints: f.last, trouble: err}, nil
 }
 
-// read takes over what the gateway told. Its roles and healths are not looked at: an unset one reads as a healthy leader.
+// read takes over what the gateway told. Its roles and healths are not looked at: an unset one reads as a healthy
+// leader.
 func (f *gatewayFinder) read(answer *gateway_protocol.TopologyResponse) (discovery, error) {
 	d := discovery{gateway: f.target, counts: counts{
 		brokers:           plausible(answer.GetClusterSize()),
 		partitions:        plausible(answer.GetPartitionsCount()),
 		replicationFactor: plausible(answer.GetReplicationFactor()),
 	}}
-	if len(answer.GetBrokers()) > maxCount {
-		return discovery{}, fmt.Errorf("gateway %s tells %d brokers, more than any cluster", f.target, len(answer.GetBrokers()))
+	if n := len(answer.GetBrokers()); n > maxCount {
+		return discovery{}, fmt.Errorf("gateway %s tells %d brokers, more than any cluster", f.target, n)
 	}
 	told := make(map[string]string, len(answer.GetBrokers()))
 	for _, b := range answer.GetBrokers() {
@@ -137,17 +139,14 @@ func plausible(n int32) int {
 
 // rpcWords says in a few words why a gateway did not answer.
 func rpcWords(err error, timeout time.Duration) string {
-	switch status.Code(err) {
-	case codes.DeadlineExceeded:
+	switch s := status.Convert(err); {
+	case s.Code() == codes.DeadlineExceeded:
 		return fmt.Sprintf("no answer within %s", timeout)
-	case codes.Canceled:
+	case s.Code() == codes.Canceled:
 		return "given up before it answered"
-	case codes.Unimplemented:
+	case s.Code() == codes.Unimplemented:
 		return "it is not a Zeebe gateway (no Topology): check host and port"
+	default:
+		return excerpt(s.Message(), longExcerpt)
 	}
-	s, ok := status.FromError(err)
-	if !ok {
-		return excerpt(err.Error(), longExcerpt)
-	}
-	return excerpt(s.Message(), longExcerpt)
 }

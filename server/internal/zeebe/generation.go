@@ -37,7 +37,7 @@ func (c *Client) probe(ctx context.Context, addresses ...string) {
 // probeOne asks for the list of configuration changes, which exists from 8.10 on and changes nothing. Anything but a
 // clear answer leaves what was known.
 func (c *Client) probeOne(ctx context.Context, address string) {
-	a, err := c.send(ctx, http.MethodGet, address+"/cluster/changes", min(probeTimeout, c.timeout), address)
+	a, err := c.send(ctx, http.MethodGet, address, "/cluster/changes", min(probeTimeout, c.timeout))
 	if err != nil {
 		return
 	}
@@ -55,8 +55,8 @@ func (c *Client) probeOne(ctx context.Context, address string) {
 	}
 	var before generation
 	c.memory.with(address, func(r *record) { before, r.learnt, r.fresh = r.learnt, shown, true })
-	if before != shown {
-		c.logger.LogAttrs(ctx, slog.LevelInfo, "learnt how a broker is driven",
+	if before != unknownGeneration && before != shown {
+		c.logger.LogAttrs(ctx, slog.LevelInfo, "a broker is of another generation than before",
 			slog.String("address", address), slog.Bool("from_8_10", shown == planned))
 	}
 }

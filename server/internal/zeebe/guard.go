@@ -6,8 +6,8 @@ import (
 	"github.com/exportgate/exportgate/server/internal/exporting"
 )
 
-// freshFor is how long a read speaks for the guard. A soft pause that somebody else makes within it goes unseen, so it is
-// short; it is longer than the time between the read that makes the core write and that write.
+// freshFor is how long a read speaks for the guard. A soft pause that somebody else makes within it goes unseen, so it
+// is short; it is longer than the time between the read that makes the core write and that write.
 const freshFor = 10 * time.Second
 
 // guard decides whether PAUSED may be written to one broker below 8.10: written over SOFT_PAUSED it ruins the broker's

@@ -6,10 +6,10 @@ import (
 	"github.com/exportgate/exportgate/server/internal/exporting"
 )
 
-// identities returns the endpoints' ids in their order, and whether all of them are known. A broker's answers do not say
-// which broker it is, so an id is only as good as its origin: what the operator configured stands; what the gateway told
-// and what a host name suggests must agree with the brokers that the cluster lists, where it lists them. An endpoint
-// whose id is not known goes by its address.
+// identities returns the endpoints' ids in their order, and whether all of them are known. A broker's answers do not
+// say which broker it is, so an id is only as good as its origin: what the operator configured stands; what the gateway
+// told and what a host name suggests must agree with the brokers that the cluster lists, where it lists them. An
+// endpoint whose id is not known goes by its address.
 func identities(endpoints []endpoint, listed []exporting.BrokerID) (ids []exporting.BrokerID, certain bool) {
 	agreed := map[origin]bool{
 		fromOperator: true,

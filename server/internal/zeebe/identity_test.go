@@ -22,7 +22,9 @@ func TestIdentities(t *testing.T) {
 		{"configured, whatever is listed", []endpoint{
 			at("0", fromOperator, "a"), at("7", fromOperator, "b"),
 		}, ids("0", "1"), ids("0", "7"), true},
-		{"names that agree", []endpoint{at("0", fromName, "a"), at("2", fromName, "b")}, ids("0", "1", "2"), ids("0", "2"), true},
+		{"names that agree", []endpoint{
+			at("0", fromName, "a"), at("2", fromName, "b"),
+		}, ids("0", "1", "2"), ids("0", "2"), true},
 		{"names of more brokers than are listed", []endpoint{
 			at("0", fromName, "a"), at("1", fromName, "b"), at("2", fromName, "c"),
 		}, ids("0", "1"), ids("0", "1", "2"), true},

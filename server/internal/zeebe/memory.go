@@ -19,6 +19,8 @@ const (
 
 // memory is what was learnt of the brokers, by address.
 type memory struct {
+	configured version // of brokers whose version the gateway does not tell; zero where it is not
+
 	mu      sync.Mutex
 	brokers map[string]*record
 	// preferred is the address that told the cluster's configuration last.
@@ -36,7 +38,9 @@ type record struct {
 
 	id   exporting.BrokerID
 	told version // by the gateway or by the operator
-	seen time.Time
+
+	present bool // in the last discovery
+	seen    time.Time
 
 	heard     bool       // it answered once
 	up        bool       // it answered the last time that it was asked anything
@@ -48,15 +52,18 @@ type record struct {
 	guard guard
 }
 
-func newMemory() *memory {
-	return &memory{brokers: make(map[string]*record)}
+func newMemory(configured version) *memory {
+	return &memory{configured: configured, brokers: make(map[string]*record)}
 }
 
 // record returns what is known at an address. The caller holds the lock.
 func (m *memory) record(address string) *record {
 	r, ok := m.brokers[address]
 	if !ok {
-		r = &record{slot: make(chan struct{}, 1), id: exporting.BrokerID(address), seen: time.Now()}
+		r = &record{
+			slot: make(chan struct{}, 1), id: exporting.BrokerID(address), told: m.configured,
+			present: true, seen: time.Now(),
+		}
 		m.brokers[address] = r
 	}
 	return r
@@ -69,16 +76,33 @@ func (m *memory) with(address string, f func(*record)) {
 	f(m.record(address))
 }
 
-// meet takes over what the discovery told, and drops the brokers that it has not told for long.
-func (m *memory) meet(endpoints []endpoint, configured version, now time.Time) {
+// id is how the broker at an address is called.
+func (m *memory) id(address string) exporting.BrokerID {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.record(address).id
+}
+
+// slot is held while something is written to the broker at an address.
+func (m *memory) slot(address string) chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.record(address).slot
+}
+
+// meet takes over what the discovery told, and drops the brokers that it has not told for long.
+func (m *memory) meet(endpoints []endpoint, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.brokers {
+		r.present = false
+	}
 	for _, e := range endpoints {
 		r := m.record(e.address)
-		r.seen = now
+		r.present, r.seen = true, now
 		var ok bool
 		if r.told, ok = parseVersion(e.version); !ok {
-			r.told = configured
+			r.told = m.configured
 		}
 	}
 	for address, r := range m.brokers {
@@ -144,13 +168,13 @@ func (m *memory) broker(address string, allowSoftToHard bool) (exporting.Broker,
 	return b, lever
 }
 
-// ofGeneration returns the addresses of the brokers of a generation, in order.
+// ofGeneration returns the addresses of the brokers of a generation that were found last, in order.
 func (m *memory) ofGeneration(g generation) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var addresses []string
 	for address, r := range m.brokers {
-		if r.generation() == g {
+		if r.present && r.generation() == g {
 			addresses = append(addresses, address)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 // errEmptyMap is the answer of a broker whose replicas cannot all be told (zeebe-facts.md 4.1).
-var errEmptyMap = errors.New("it answered an empty map, because a replica on it is starting, inactive or changing its role: " +
-	"what its replicas do is not known")
+var errEmptyMap = errors.New("it answered an empty map: what its replicas do is not known while one of them is " +
+	"starting, inactive or changing its role")
 
 // unsaid is a position that the broker left out or said null for. No log has it.
 const unsaid = math.MinInt64
@@ -49,7 +49,8 @@ func decodePartitions(body []byte) ([]exporting.Reading, error) {
 	return readings, nil
 }
 
-// decodeReplicas appends the replicas of one map. It goes key by key because a Go map would hide a key that comes twice.
+// decodeReplicas appends the replicas of one map. It goes key by key because a Go map would hide a key that comes
+// twice.
 func decodeReplicas(body []byte, tenant string, readings []exporting.Reading) ([]exporting.Reading, error) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
@@ -75,7 +76,7 @@ func decodeReplicas(body []byte, tenant string, readings []exporting.Reading) ([
 				return nil, err
 			}
 			readings = append(readings, reading)
-		case tenant == "" && key != "":
+		case tenant == "" && key != "" && plain(key) == nil:
 			var ofTenant json.RawMessage
 			if err := dec.Decode(&ofTenant); err != nil {
 				return nil, misread(err, body)
@@ -192,7 +193,8 @@ func misread(err error, body []byte) error {
 		errors.As(err, &syntax) && syntax.Error() == "unexpected end of JSON input":
 		return fmt.Errorf("its answer is cut off: %s", quoted(body))
 	}
-	return fmt.Errorf("it answered something else: %s: check that the address is the broker's management port", quoted(body))
+	return fmt.Errorf("it answered something else: %s: check that the address is the broker's management port",
+		quoted(body))
 }
 
 // quoted is the beginning of a body that was not understood.

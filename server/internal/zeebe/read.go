@@ -2,7 +2,6 @@ package zeebe
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -53,8 +52,7 @@ func (c *Client) readPartitions(ctx context.Context, address string) ([]exportin
 	case err != nil:
 		return nil, err
 	case a.status == http.StatusNotFound:
-		return nil, errors.New("it has no partitions endpoint (404): check the base path, that it is a broker, and that " +
-			"management.endpoint.partitions is not switched off")
+		return nil, errNoPartitions
 	case a.status != http.StatusOK:
 		return nil, refusal(a)
 	}

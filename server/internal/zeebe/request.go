@@ -74,23 +74,23 @@ func isSilence(err error) bool {
 
 // get sends a GET that is bounded by the request timeout.
 func (c *Client) get(ctx context.Context, address, path string) (answer, error) {
-	return c.send(ctx, http.MethodGet, address+path, c.timeout, address)
+	return c.send(ctx, http.MethodGet, address, path, c.timeout)
 }
 
 // post sends a POST that is bounded by the request timeout.
 func (c *Client) post(ctx context.Context, address, path string) (answer, error) {
-	return c.send(ctx, http.MethodPost, address+path, c.timeout, address)
+	return c.send(ctx, http.MethodPost, address, path, c.timeout)
 }
 
 // send sends a request without a body, reads the answer to its end, and notes whether the broker answers. A limit of 0
 // leaves the time to ctx alone.
-func (c *Client) send(ctx context.Context, method, target string, limit time.Duration, address string) (answer, error) {
+func (c *Client) send(ctx context.Context, method, address, path string, limit time.Duration) (answer, error) {
 	limited, cancel := ctx, context.CancelFunc(func() {})
 	if limit > 0 {
 		limited, cancel = context.WithTimeout(ctx, limit)
 	}
 	defer cancel()
-	a, err := c.exchange(limited, method, target)
+	a, err := c.exchange(limited, method, address+path)
 	switch {
 	case err == nil:
 		c.memory.answered(address)
@@ -119,9 +119,8 @@ func (c *Client) exchange(ctx context.Context, method, target string) (answer, e
 	if err != nil {
 		return answer{}, c.silence(err)
 	}
-	defer resp.Body.Close()
 	body, err := readAll(resp)
-	if err != nil {
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		return answer{}, err
 	}
 	return answer{status: resp.StatusCode, location: resp.Header.Get("Location"), body: body}, nil

@@ -31,7 +31,7 @@ func (c *Client) Topology(ctx context.Context) (*exporting.Topology, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the brokers cannot be found: %w", err)
 	}
-	c.memory.meet(found.endpoints, c.version, time.Now())
+	c.memory.meet(found.endpoints, time.Now())
 	addresses := make([]string, len(found.endpoints))
 	for i, e := range found.endpoints {
 		addresses[i] = e.address
@@ -43,7 +43,7 @@ func (c *Client) Topology(ctx context.Context) (*exporting.Topology, error) {
 	if err != nil && isSilence(err) && found.gateway == "" {
 		return nil, fmt.Errorf("no broker answers: %w", err)
 	}
-	c.logTrouble(ctx, errors.Join(found.trouble, err))
+	c.logTrouble(ctx, both(found.trouble, err))
 	t := &exporting.Topology{}
 	switch {
 	case err == nil:

@@ -25,7 +25,7 @@ type version struct {
 	patched             bool // the patch is known
 }
 
-var versionForm = regexp.MustCompile(`^v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:[-+].*)?$`)
+var versionForm = regexp.MustCompile(`^v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:[-+][0-9A-Za-z.+-]{0,40})?$`)
 
 // parseVersion parses 8.9, 8.9.3 and 8.10.0-alpha5. What is not a version ("SNAPSHOT") is not known.
 func parseVersion(text string) (version, bool) {

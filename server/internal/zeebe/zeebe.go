@@ -3,9 +3,9 @@
 // (zeebe-facts.md 1, 2.5, 4 and 5).
 //
 // One call is one attempt, done properly: tries again, backoff, parallelism over brokers and the caller's deadline are
-// the core's. The package must not know about holds, about what was asked before by whom, nor about Exportgate's own API.
-// What it remembers of a broker is only what keeps the next request right: which generation it is, and whether a soft
-// pause may be on its way to it.
+// the core's. The package must not know about holds, about what was asked before by whom, nor about Exportgate's own
+// API. What it remembers of a broker is only what keeps the next request right: which generation it is, and whether a
+// soft pause may be on its way to it.
 package zeebe
 
 import (
@@ -68,8 +68,7 @@ type Client struct {
 	timeout time.Duration
 	finder  finder
 	counts  counts
-	version version // configured; zero where it is not
-	allow   bool    // AllowSoftToHard
+	allow   bool // AllowSoftToHard
 	memory  *memory
 	logger  *slog.Logger
 }
@@ -82,7 +81,6 @@ func New(o Options) (*Client, error) {
 		close:   func() error { return nil },
 		timeout: o.RequestTimeout,
 		allow:   o.AllowSoftToHard,
-		memory:  newMemory(),
 		logger:  o.Logger,
 		counts:  counts{brokers: o.ClusterSize, partitions: o.Partitions, replicationFactor: o.ReplicationFactor},
 	}
@@ -98,13 +96,11 @@ func New(o Options) (*Client, error) {
 	if err := c.counts.check(); err != nil {
 		return nil, err
 	}
-	if o.Version != "" {
-		v, ok := parseVersion(o.Version)
-		if !ok {
-			return nil, fmt.Errorf("zeebe.version: %q is not a version like 8.9 or 8.9.3", o.Version)
-		}
-		c.version = v
+	configured, ok := parseVersion(o.Version)
+	if !ok && o.Version != "" {
+		return nil, fmt.Errorf("zeebe.version: %q is not a version like 8.9 or 8.9.3", o.Version)
 	}
+	c.memory = newMemory(configured)
 	if err := c.findBy(o); err != nil {
 		return nil, err
 	}
