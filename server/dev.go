@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/exportgate/exportgate/server/internal/embedded"
@@ -61,7 +62,9 @@ func RunDev(ctx context.Context, cfg *Config, dev DevOptions, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	welcome(dev, s, cfg.BasePath, cluster)
+	if err := welcome(dev, s, cfg.BasePath, cluster); err != nil {
+		return errors.Join(err, s.Close())
+	}
 	return s.Run(ctx)
 }
 
@@ -92,26 +95,27 @@ func serveControl(ctx context.Context, stop *lifecycle, address string, page htt
 }
 
 // welcome tells what runs where, and what to type.
-func welcome(dev DevOptions, s *Server, base string, cluster *embedded.Cluster) {
-	w := dev.Out
-	fmt.Fprintf(w, "\nThis is Exportgate over an embedded cluster: for trying and testing, never for production.\n\n")
-	replicas := cluster.Replicas()
-	fmt.Fprintf(w, "  cluster   %d brokers, %d partitions, %d replicas, like Zeebe %s\n",
-		len(cluster.Brokers()), len(cluster.Partitions()), len(replicas), cluster.Broker(0).Version())
-	fmt.Fprintf(w, "  records   %s\n", filepath.Join(dev.Dir, "export", "*.ndjson"))
-	if s.HTTPAddr() != nil {
-		fmt.Fprintf(w, "  HTTP      http://%s%s/exporting\n", s.HTTPAddr(), base)
-	}
+func welcome(dev DevOptions, s *Server, base string, cluster *embedded.Cluster) error {
+	var text strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
+	say("\nThis is Exportgate over an embedded cluster: for trying and testing, never for production.\n")
+	say("  cluster   %d brokers, %d partitions, %d replicas, like Zeebe %s",
+		len(cluster.Brokers()), len(cluster.Partitions()), len(cluster.Replicas()), cluster.Broker(0).Version())
+	say("  records   %s", filepath.Join(dev.Dir, "export", "*.ndjson"))
 	if s.GRPCAddr() != nil {
-		fmt.Fprintf(w, "  gRPC      %s\n", s.GRPCAddr())
+		say("  gRPC      %s", s.GRPCAddr())
 	}
 	if dev.ControlAddress != "" {
-		fmt.Fprintf(w, "  trouble   http://%s/  (stop brokers, make them hang, and so on)\n", dev.ControlAddress)
+		say("  trouble   http://%s/  (stop brokers, make them hang, and so on)", dev.ControlAddress)
 	}
 	if s.HTTPAddr() != nil {
-		fmt.Fprintf(w, "\nIn another terminal:\n\n")
-		fmt.Fprintf(w, "  curl -fsS -X POST 'http://%s%s/exporting/pause?soft=true'\n", s.HTTPAddr(), base)
-		fmt.Fprintf(w, "  curl -fsS -X POST 'http://%s%s/exporting/resume'\n", s.HTTPAddr(), base)
-		fmt.Fprintf(w, "  exportgate status\n\n")
+		say("  HTTP      http://%s%s/exporting", s.HTTPAddr(), base)
+		say("\nIn another terminal:\n")
+		for _, call := range []string{"pause?soft=true", "resume", "pause", "resume"} {
+			say("  curl -fsS -X POST 'http://%s%s/exporting/%s'", s.HTTPAddr(), base, call)
+		}
+		say("  curl -fsS 'http://%s%s/exporting'\n", s.HTTPAddr(), base)
 	}
+	_, err := io.WriteString(dev.Out, text.String())
+	return err
 }

@@ -114,7 +114,7 @@ func (s *Server) Run(ctx context.Context) error {
 	select {
 	case err = <-s.failed:
 	case <-ctx.Done():
-		s.log.Info("stopping: calls in flight may still end", "timeout", s.shutdown)
+		s.log.InfoContext(ctx, "stopping: calls in flight may still end", "timeout", s.shutdown)
 	}
 	return errors.Join(err, s.Close())
 }

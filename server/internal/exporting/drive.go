@@ -26,7 +26,7 @@ func (f *Fanout) Drive(ctx context.Context, goal Goal) (*View, error) {
 	defer d.wg.Wait()
 	defer stop(nil)
 
-	again := newBackoff(firstTry, lastTry)
+	again := newBackoff(lastTry)
 	for following.Err() == nil {
 		began := time.Now()
 		topology := f.readTopology(following)
@@ -139,8 +139,8 @@ func (d *drive) all(is func(*follower) bool) bool {
 
 // run reads its broker and moves it until the context ends.
 func (d *drive) run(ctx context.Context, fl *follower) {
-	tries := newBackoff(firstTry, d.f.opts.RetryInterval)
-	polls := newBackoff(firstTry, d.f.opts.RetryInterval)
+	tries := newBackoff(d.f.opts.RetryInterval)
+	polls := newBackoff(d.f.opts.RetryInterval)
 	for ctx.Err() == nil {
 		d.mu.Lock()
 		b, lever, pass := fl.broker, fl.lever, fl.pass

@@ -20,6 +20,7 @@ const (
 // lever is what the fan-out remembers of a [Lever] across drives, so that requests to it never overtake each other.
 // Guarded by Fanout.mu.
 type lever struct {
+	planned  bool
 	phase    Phase     // of the last write
 	err      error     // why it failed; nil if it was taken or is under way
 	word     Phase     // the phase of the last write if it was taken; PhaseUnknown if it may or may not take effect
@@ -33,9 +34,9 @@ type lever struct {
 	cancel   context.CancelFunc
 }
 
-func newBackoff(first, last time.Duration) *backoff.ExponentialBackOff {
+func newBackoff(last time.Duration) *backoff.ExponentialBackOff {
 	return &backoff.ExponentialBackOff{
-		InitialInterval: first, MaxInterval: last, Multiplier: 2, RandomizationFactor: 0.3,
+		InitialInterval: firstTry, MaxInterval: last, Multiplier: 2, RandomizationFactor: 0.3,
 	}
 }
 
@@ -51,7 +52,7 @@ func (f *Fanout) pull(ctx context.Context, l Lever, phase Phase, refused func(er
 	defer f.mu.Unlock()
 	s := f.levers[l.ID]
 	if s == nil {
-		s = &lever{backoff: newBackoff(firstTry, f.opts.RetryInterval)}
+		s = &lever{planned: l.Planned, backoff: newBackoff(f.opts.RetryInterval)}
 		f.levers[l.ID] = s
 	}
 	now := time.Now()
@@ -121,10 +122,10 @@ func (f *Fanout) write(ctx context.Context, l Lever, phase Phase) error {
 }
 
 // noteApplied records that a broker, in a read that began after the last write to its lever had been taken, showed what
-// that write asked for. f.mu is held.
+// that write asked for. One broker says nothing of a plan for all: see noteQuiet. f.mu is held.
 func (f *Fanout) noteApplied(id LeverID, started time.Time, readings []Reading) {
 	s := f.levers[id]
-	if s == nil || s.word == PhaseUnknown || s.inFlight != nil || started.Before(s.ended) {
+	if s == nil || s.planned || s.word == PhaseUnknown || s.inFlight != nil || started.Before(s.ended) {
 		return
 	}
 	for i := range readings {

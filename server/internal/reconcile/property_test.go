@@ -72,6 +72,7 @@ func drawScenario(t *rapid.T) scenario {
 }
 
 func (s scenario) play(t *testing.T) (failure string) {
+	t.Helper()
 	c := exportingtest.New(3, 3)
 	c.Planned, c.SkipDead, c.Delay, c.FailureRate = s.planned, s.skipDead, s.delay, s.failureRate
 	c.Rand = rand.New(rand.NewPCG(s.seed, 0))

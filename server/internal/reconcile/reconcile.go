@@ -147,7 +147,7 @@ func (r *Reconciler) pass(ctx context.Context, state hold.State, changed <-chan 
 		goal.Restore = nil
 		view, err = r.opts.Fanout.Drive(ctx, goal)
 	}
-	if err == nil && !(len(state.Holds) == 0 && r.opts.Fanout.Doubtful()) {
+	if err == nil && (len(state.Holds) > 0 || !r.opts.Fanout.Doubtful()) {
 		r.opts.Ledger.Settle(state.Revision, time.Now())
 	}
 	r.judge(ctx, state, view, err)

@@ -27,6 +27,7 @@ const (
 type rig struct {
 	*reconcile.Reconciler
 
+	t       *testing.T
 	cluster *exportingtest.Cluster
 	ledger  *hold.Ledger
 	end     func()
@@ -52,7 +53,7 @@ func run(t *testing.T, c *exportingtest.Cluster) *rig {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // It ends before the test's does.
 	var loop sync.WaitGroup
 	loop.Go(func() { _ = r.Run(ctx) })
-	return &rig{r, c, ledger, sync.OnceFunc(func() { cancel(); loop.Wait(); f.Close() })}
+	return &rig{r, t, c, ledger, sync.OnceFunc(func() { cancel(); loop.Wait(); f.Close() })}
 }
 
 func (r *rig) pause(t *testing.T, phase exporting.Phase, timeout time.Duration, onFailure reconcile.OnFailure) (reconcile.Result, error) {
@@ -81,12 +82,12 @@ func (r *rig) show(t *testing.T, want ...exporting.Phase) {
 	}
 }
 
-func bubble(t *testing.T, c *exportingtest.Cluster, test func(*testing.T, *rig)) {
+func bubble(t *testing.T, c *exportingtest.Cluster, test func(*rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := run(t, c)
 		defer r.end()
-		test(t, r)
+		test(r)
 	})
 }
 
@@ -97,7 +98,8 @@ func TestPauseAndResume(t *testing.T) {
 		for _, phase := range []exporting.Phase{soft, hard} {
 			c := exportingtest.New(3, 3)
 			c.Planned, c.Delay = planned, 20*time.Millisecond
-			bubble(t, c, func(t *testing.T, r *rig) {
+			bubble(t, c, func(r *rig) {
+				t := r.t
 				result, err := r.pause(t, phase, 10*time.Second, 0)
 				if err != nil {
 					t.Fatal(err)
@@ -122,7 +124,8 @@ func TestPauseAndResume(t *testing.T) {
 }
 
 func TestPauseIsIdempotent(t *testing.T) {
-	bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+	bubble(t, exportingtest.New(3, 3), func(r *rig) {
+		t := r.t
 		first, err := r.pause(t, soft, 10*time.Second, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -154,7 +157,8 @@ func TestPauseIsRefused(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+			bubble(t, exportingtest.New(3, 3), func(r *rig) {
+				t := r.t
 				test.prepare(r)
 				before := r.cluster.Phases()
 				_, err := r.pause(t, test.phase, 30*time.Second, 0)
@@ -189,7 +193,8 @@ func TestFailedPauseIsReverted(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+			bubble(t, exportingtest.New(3, 3), func(r *rig) {
+				t := r.t
 				for i, p := range test.before {
 					r.cluster.SetPhase(i, p)
 				}
@@ -210,7 +215,8 @@ func TestFailedPauseIsReverted(t *testing.T) {
 
 // A broker that dies during the pause is put back when it answers again, after the call has been answered.
 func TestRevertGoesOnUntilBrokersAnswer(t *testing.T) {
-	bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+	bubble(t, exportingtest.New(3, 3), func(r *rig) {
+		t := r.t
 		r.cluster.Delay = time.Second
 		r.cluster.SetFault(2, exportingtest.Swallow)
 		time.AfterFunc(3*time.Second, func() { r.cluster.SetFault(1, exportingtest.Down) })
@@ -228,7 +234,8 @@ func TestRevertGoesOnUntilBrokersAnswer(t *testing.T) {
 }
 
 func TestKeepGoesOn(t *testing.T) {
-	bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+	bubble(t, exportingtest.New(3, 3), func(r *rig) {
+		t := r.t
 		r.cluster.SetFault(1, exportingtest.Swallow)
 		_, err := r.pause(t, hard, 10*time.Second, reconcile.Keep)
 		if failed, ok := errors.AsType[*reconcile.NotSettledError](err); !ok || failed.Outcome != reconcile.OutcomeKept {
@@ -245,7 +252,8 @@ func TestKeepGoesOn(t *testing.T) {
 
 // A renewal is never refused, and never withdraws the hold that it renews.
 func TestRenewalNeverWithdraws(t *testing.T) {
-	bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+	bubble(t, exportingtest.New(3, 3), func(r *rig) {
+		t := r.t
 		if _, err := r.pause(t, hard, 10*time.Second, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -263,7 +271,8 @@ func TestRenewalNeverWithdraws(t *testing.T) {
 
 func TestResumeWithABrokerDead(t *testing.T) {
 	for _, fault := range []exportingtest.Fault{exportingtest.Down, exportingtest.Hanging} {
-		bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+		bubble(t, exportingtest.New(3, 3), func(r *rig) {
+			t := r.t
 			if _, err := r.pause(t, hard, 10*time.Second, 0); err != nil {
 				t.Fatal(err)
 			}
@@ -283,7 +292,8 @@ func TestResumeWithABrokerDead(t *testing.T) {
 
 // A replica that comes back exporting is paused again while the hold lives; one that somebody resumed too.
 func TestHoldIsEnforced(t *testing.T) {
-	bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+	bubble(t, exportingtest.New(3, 3), func(r *rig) {
+		t := r.t
 		if _, err := r.pause(t, hard, 10*time.Second, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -306,7 +316,8 @@ func TestHoldIsEnforced(t *testing.T) {
 
 // A resume made at the brokers, on every replica, ends the anonymous hold: it is Zeebe's own pause.
 func TestForeignResumeReleases(t *testing.T) {
-	bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+	bubble(t, exportingtest.New(3, 3), func(r *rig) {
+		t := r.t
 		if _, err := r.pause(t, hard, 10*time.Second, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -328,7 +339,8 @@ func TestForeignResumeReleases(t *testing.T) {
 
 // A pause that somebody made at the brokers is shown and left alone, until a resume.
 func TestForeignPauseIsShown(t *testing.T) {
-	bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+	bubble(t, exportingtest.New(3, 3), func(r *rig) {
+		t := r.t
 		for i := range 3 {
 			r.cluster.SetPhase(i, soft)
 		}
@@ -346,7 +358,8 @@ func TestForeignPauseIsShown(t *testing.T) {
 }
 
 func TestLaterCallSupersedes(t *testing.T) {
-	bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+	bubble(t, exportingtest.New(3, 3), func(r *rig) {
+		t := r.t
 		r.cluster.SetFault(1, exportingtest.Swallow)
 		paused := make(chan error, 1)
 		go func() {
@@ -366,7 +379,8 @@ func TestLaterCallSupersedes(t *testing.T) {
 
 // An equal call joins; a caller that leaves cancels nothing; one with more time prolongs.
 func TestEqualCallJoins(t *testing.T) {
-	bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+	bubble(t, exportingtest.New(3, 3), func(r *rig) {
+		t := r.t
 		r.cluster.Delay = 5 * time.Second
 		gone, leave := context.WithCancel(t.Context())
 		results := make(chan error, 3)
@@ -398,7 +412,8 @@ func TestEqualCallJoins(t *testing.T) {
 }
 
 func TestValidateOnlyTouchesNothing(t *testing.T) {
-	bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+	bubble(t, exportingtest.New(3, 3), func(r *rig) {
+		t := r.t
 		_, err := r.Pause(t.Context(), reconcile.PauseRequest{Phase: hard, ValidateOnly: true})
 		if err != nil {
 			t.Fatal(err)
@@ -418,7 +433,8 @@ func TestValidateOnlyTouchesNothing(t *testing.T) {
 }
 
 func TestStatusOfASilentBroker(t *testing.T) {
-	bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+	bubble(t, exportingtest.New(3, 3), func(r *rig) {
+		t := r.t
 		wait(time.Second)
 		r.cluster.SetFault(1, exportingtest.Hanging)
 		began := time.Now()
@@ -433,7 +449,8 @@ func TestStatusOfASilentBroker(t *testing.T) {
 }
 
 func TestShutdownEndsCalls(t *testing.T) {
-	bubble(t, exportingtest.New(3, 3), func(t *testing.T, r *rig) {
+	bubble(t, exportingtest.New(3, 3), func(r *rig) {
+		t := r.t
 		r.cluster.SetFault(1, exportingtest.Swallow)
 		paused := make(chan error, 1)
 		go func() {

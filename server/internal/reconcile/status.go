@@ -80,7 +80,7 @@ func (r *Reconciler) status() *Status {
 func warnings(s *Status) []string {
 	var w []string
 	for _, h := range s.Holds {
-		w = append(w, fmt.Sprintf("%s never expires: disks fill until somebody resumes", describe(h)))
+		w = append(w, describe(h)+" never expires: disks fill until somebody resumes")
 	}
 	if s.Foreign {
 		w = append(w, "exporting is paused by somebody who did not ask here: disks fill until somebody resumes")

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -168,9 +169,7 @@ func toReplica(s *reconcile.Status, r exporting.Replica, reason string) *exportg
 	}
 	if broker, ok := s.Stalled[r.Partition]; ok && broker == r.Broker {
 		out.Stalled = true
-		if out.Error == "" {
-			out.Error = reconcile.StallCure
-		}
+		out.Error = cmp.Or(reason, reconcile.StallCure)
 	}
 	return out
 }
@@ -180,6 +179,7 @@ func toCluster(view *exporting.View) *exportgatev1.Cluster {
 	if t == nil {
 		return &exportgatev1.Cluster{}
 	}
+	var versions []string
 	out := &exportgatev1.Cluster{
 		Partitions: int32(len(t.Expected)), ReplicationFactor: int32(t.ReplicationFactor), //nolint:gosec // Small numbers.
 		Source: t.Source, PendingChange: t.Pending,
@@ -190,10 +190,11 @@ func toCluster(view *exporting.View) *exportgatev1.Cluster {
 			broker.Error = err.Error()
 		}
 		out.Brokers = append(out.Brokers, broker)
-		if b.Version != "" && !slices.Contains(out.Versions, b.Version) {
-			out.Versions = append(out.Versions, b.Version)
+		if b.Version != "" {
+			versions = append(versions, b.Version)
 		}
 	}
-	slices.Sort(out.Versions)
+	slices.Sort(versions)
+	out.Versions = slices.Compact(versions)
 	return out
 }

@@ -3,9 +3,9 @@
 package exportingtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -65,7 +65,7 @@ type queued struct {
 
 // New returns a healthy cluster that exports.
 func New(brokers, partitions int) *Cluster {
-	c := &Cluster{partitions: partitions, Rand: rand.New(rand.NewPCG(1, 2))}
+	c := &Cluster{partitions: partitions, Rand: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // The same at each run.
 	for range brokers {
 		c.brokers = append(c.brokers, &broker{phase: exporting.PhaseExporting})
 	}
@@ -190,7 +190,7 @@ func (c *Cluster) Read(ctx context.Context, eb exporting.Broker) ([]exporting.Re
 		return nil, ctx.Err()
 	}
 	if err != nil || fault == Mute {
-		return nil, cmpErr(err)
+		return nil, cmp.Or(err, errors.New("an empty answer"))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -284,11 +284,4 @@ func (c *Cluster) find(id string) (*broker, int, error) {
 		return b, i, errors.New("a request failed at random")
 	}
 	return b, i, nil
-}
-
-func cmpErr(err error) error {
-	if err == nil {
-		return fmt.Errorf("an empty answer")
-	}
-	return err
 }

@@ -1,0 +1,82 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
+
+BIN := .tmp/bin
+export PATH := $(abspath $(BIN)):$(PATH)
+
+# Tools that would drag a hundred modules into go.mod are pinned here and built beside it. The generators take their
+# versions from go.mod (its tool lines), so that the code they write and the runtime it links to cannot drift apart.
+BUF_VERSION := v1.75.0
+GOLANGCI_LINT_VERSION := v2.15.0
+
+# What the protos must not break; empty skips nothing: there is then nothing to compare with.
+BUF_BREAKING_AGAINST ?= .git\#branch=main
+
+VERSION ?= dev
+FUZZ_TIME ?= 30s
+BENCH_TIME ?= 10x
+
+.PHONY: help
+help: ## Describe the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: ## Serve over a cluster inside the process: 3 brokers, 3 partitions, replication 3
+	go run ./cmd/exportgate dev
+
+.PHONY: build
+build: ## Build the program into .tmp/exportgate
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o .tmp/exportgate ./cmd/exportgate
+
+.PHONY: test
+test: ## Run every test with the race detector
+	go test -race -shuffle=on ./...
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint $(BIN)/buf ## Lint the Go code and the protos
+	golangci-lint run
+	buf lint
+	buf format --diff --exit-code
+
+.PHONY: breaking
+breaking: $(BIN)/buf ## Fail if the protos break clients of the main branch
+	buf breaking --against '$(BUF_BREAKING_AGAINST)'
+
+.PHONY: generate
+generate: $(BIN)/buf ## Generate gen/ anew
+	buf generate
+
+.PHONY: check
+check: ## Fail if gen/ or go.mod is not what their sources say
+	@before=$$(cat $$(git ls-files gen) | sha256sum); $(MAKE) generate; \
+	test "$$before" = "$$(cat $$(git ls-files --cached --others --exclude-standard gen) | sha256sum)" || \
+		{ echo 'gen/ is stale: run make generate and commit what changed' >&2; git status --short gen >&2; exit 1; }
+	go mod tidy -diff
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder of foreign bytes, FUZZ_TIME each
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "== $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) $$package; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## Measure against the limits, side by side; docs/performance.md explains the numbers
+	go test -run '^$$' -bench . -benchtime $(BENCH_TIME) ./server/servertest
+
+.PHONY: soak
+soak: ## Run the long checks whole: random scenarios, faults, fuzzing
+	go test -count=1 -run TestAnythingThatEndsQuietlySettles ./server/internal/reconcile -rapid.checks=100000 -timeout 30m
+	go test -race -count=1 ./server/servertest -timeout 30m -soak
+	$(MAKE) fuzz
+
+$(BIN)/buf: Makefile
+	GOBIN=$(abspath $(BIN)) go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)
+
+$(BIN)/golangci-lint: Makefile
+	GOBIN=$(abspath $(BIN)) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
