@@ -34,29 +34,32 @@ func (c *Client) probe(ctx context.Context, addresses ...string) {
 	probes.Wait()
 }
 
-// probeOne asks for the list of configuration changes, which exists from 8.10 on and changes nothing. Anything but a
-// clear answer leaves what was known.
+// probeOne asks for the list of configuration changes, which exists from 8.10 on; asking changes nothing.
 func (c *Client) probeOne(ctx context.Context, address string) {
 	a, err := c.send(ctx, http.MethodGet, address, "/cluster/changes", min(probeTimeout, c.timeout))
 	if err != nil {
 		return
 	}
-	shown := unknownGeneration
-	switch a.status {
-	case http.StatusOK:
-		if _, err := decodeChanges(a.body); err == nil {
-			shown = planned
-		}
-	case http.StatusNotFound:
-		shown = perBroker
-	}
-	if shown == unknownGeneration {
-		return
-	}
-	var before generation
-	c.memory.with(address, func(r *record) { before, r.learnt, r.fresh = r.learnt, shown, true })
-	if before != unknownGeneration && before != shown {
+	shown := generationShown(a)
+	before := c.memory.showed(address, shown)
+	if before != unknownGeneration && shown != unknownGeneration && before != shown {
 		c.logger.LogAttrs(ctx, slog.LevelInfo, "a broker is of another generation than before",
 			slog.String("address", address), slog.Bool("from_8_10", shown == planned))
 	}
+}
+
+// generationShown is what the answer to GET cluster/changes shows. A broker that does not know the path, or for whom it
+// is one to POST to (cluster/{resource} is), is old, and so is one that does not want to tell; a failure or garbage
+// shows nothing.
+func generationShown(a answer) generation {
+	switch {
+	case a.status/100 == 4:
+		return perBroker
+	case a.status != http.StatusOK:
+		return unknownGeneration
+	}
+	if _, err := decodeChanges(a.body); err != nil {
+		return unknownGeneration
+	}
+	return planned
 }

@@ -36,7 +36,7 @@ const (
 // hardPause says whether PAUSED may be written now.
 func (g *guard) hardPause(now time.Time) verdict {
 	switch {
-	case g.readAt.IsZero() || now.Sub(g.readAt) > freshFor:
+	case !g.isRead() || now.Sub(g.readAt) > freshFor:
 		return unread
 	case g.soft:
 		return unsafe
@@ -47,6 +47,9 @@ func (g *guard) hardPause(now time.Time) verdict {
 	}
 	return unsafe
 }
+
+// isRead reports whether the last read succeeded.
+func (g *guard) isRead() bool { return !g.readAt.IsZero() }
 
 // unread notes a read that failed: what an earlier one showed does not count any more.
 func (g *guard) unread() { g.readAt = time.Time{} }

@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	// reprobe is how often a broker is asked for its generation again that did not answer, or not clearly. A silent one is
-	// asked at once when anything else shows that it answers again.
+	// reprobe is how often a broker is asked for its generation again that does not tell it.
 	reprobe = 5 * time.Second
+	// enough is how often a broker may fail to tell its generation before it counts as old.
+	enough = 3
 	// forgetAfter is how long the memory of a broker outlives its last discovery: long enough for a broker that a gateway
 	// loses sight of, short enough that addresses of pods long gone do not pile up.
 	forgetAfter = time.Hour
@@ -42,10 +43,10 @@ type record struct {
 	present bool // in the last discovery
 	seen    time.Time
 
-	heard     bool       // it answered once
-	up        bool       // it answered the last time that it was asked anything
+	quiet     bool       // it did not answer what it was asked last
 	learnt    generation // the last one that it showed
-	fresh     bool       // learnt is from after the broker was silent last
+	fresh     bool       // learnt is from after the broker was quiet last
+	unclear   int        // how often it was asked since and did not tell
 	probeFrom time.Time  // not to be asked for its generation before
 	noSoft    bool       // it showed that it has no soft pause
 
@@ -115,34 +116,46 @@ func (m *memory) meet(endpoints []endpoint, now time.Time) {
 // answered notes that a broker answered, whatever it said.
 func (m *memory) answered(address string) {
 	m.with(address, func(r *record) {
-		if !r.up {
-			r.probeFrom = time.Time{}
+		if r.quiet {
+			r.quiet, r.probeFrom = false, time.Time{}
 		}
-		r.heard, r.up = true, true
 	})
 }
 
 // silent notes that a broker did not answer. It may come back as another version.
-func (m *memory) silent(address string, now time.Time) {
-	m.with(address, func(r *record) {
-		r.up, r.fresh, r.noSoft = false, false, false
-		r.probeFrom = now.Add(reprobe)
-	})
+func (m *memory) silent(address string) {
+	m.with(address, func(r *record) { r.quiet, r.fresh, r.unclear, r.noSoft = true, false, 0, false })
 }
 
 // forget notes that a broker answered in another generation's way than the one that was learnt.
 func (m *memory) forget(address string) {
-	m.with(address, func(r *record) { r.fresh, r.noSoft, r.probeFrom = false, false, time.Time{} })
+	m.with(address, func(r *record) { r.fresh, r.unclear, r.noSoft, r.probeFrom = false, 0, false, time.Time{} })
 }
 
-// toProbe returns those of the addresses whose generation nobody told, and which may be asked for it now.
+// showed notes the generation that a broker showed when it was asked for it, and returns the one that was known before.
+func (m *memory) showed(address string, shown generation) (before generation) {
+	m.with(address, func(r *record) {
+		before = r.learnt
+		if shown != unknownGeneration {
+			r.learnt, r.fresh = shown, true
+			return
+		}
+		if r.unclear++; r.unclear < enough {
+			r.probeFrom = time.Time{}
+		}
+	})
+	return before
+}
+
+// toProbe returns those of the addresses whose generation nobody told, and which may be asked for it now. A broker that
+// was quiet is left alone until it answers something else: who waits for a topology must not wait for it every time.
 func (m *memory) toProbe(addresses []string, now time.Time) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var due []string
 	for _, address := range addresses {
 		r := m.record(address)
-		if r.told.generation() == unknownGeneration && !r.fresh && !now.Before(r.probeFrom) {
+		if r.told.generation() == unknownGeneration && !r.fresh && !r.quiet && !now.Before(r.probeFrom) {
 			r.probeFrom = now.Add(reprobe) // Others need not ask as well.
 			due = append(due, address)
 		}
@@ -232,13 +245,13 @@ func (m *memory) prefer(address string) {
 	m.preferred = address
 }
 
-// generation is the broker's, as it was told or else learnt. One that answers and does not tell is an old one; one that
-// was silent since is what it was before.
+// generation is the broker's, as it was told or else learnt; one that was quiet since is what it was before. One that
+// can be read, and does not tell however often it is asked, is an old one.
 func (r *record) generation() generation {
 	if g := r.told.generation(); g != unknownGeneration {
 		return g
 	}
-	if r.learnt == unknownGeneration && r.heard {
+	if r.learnt == unknownGeneration && r.unclear >= enough && r.guard.isRead() {
 		return perBroker
 	}
 	return r.learnt

@@ -102,7 +102,7 @@ func (c *Client) send(ctx context.Context, method, address, path string, limit t
 		// The caller's time ended, which says nothing about the broker.
 		return answer{}, &silentError{words: "given up before it answered", err: errors.Join(ctx.Err(), err)}
 	}
-	c.memory.silent(address, time.Now())
+	c.memory.silent(address)
 	return answer{}, err
 }
 

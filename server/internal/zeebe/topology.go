@@ -95,9 +95,8 @@ func (c *Client) identify(t *exporting.Topology, endpoints []endpoint, config co
 }
 
 // configuration asks brokers, one after the other, until one tells the configuration, and returns its address too. It
-// starts with the one that did last time. A broker that takes long
-// does not keep the next from being asked. The error is
-// a silence only if nobody answered anything.
+// starts with the one that did last time. A broker that takes long does not keep the next from being asked. The error
+// is a silence only if nobody answered anything.
 func (c *Client) configuration(ctx context.Context, addresses []string) (configuration, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	var asked sync.WaitGroup
@@ -111,9 +110,9 @@ func (c *Client) configuration(ctx context.Context, addresses []string) (configu
 	}
 	outcomes := make(chan outcome, len(addresses))
 	rest := c.memory.inOrderOfPreference(addresses)
-	waiting := 0
+	waiting, useless := 0, 0
 	askNext := func() {
-		if len(rest) == 0 {
+		if len(rest) == 0 || useless >= maxUseless {
 			return
 		}
 		address := rest[0]
@@ -126,8 +125,7 @@ func (c *Client) configuration(ctx context.Context, addresses []string) (configu
 	}
 	impatience := time.NewTicker(max(c.timeout/askAtOnce, 1))
 	defer impatience.Stop()
-	var silence, useless error
-	answers := 0
+	err := errors.New("there is no broker to ask")
 	for askNext(); waiting > 0; {
 		select {
 		case o := <-outcomes:
@@ -136,26 +134,18 @@ func (c *Client) configuration(ctx context.Context, addresses []string) (configu
 			case o.err == nil:
 				c.memory.prefer(o.address)
 				return o.config, o.address, nil
-			case isSilence(o.err):
-				silence = o.err
-			default:
-				useless = o.err
-				answers++
+			case !isSilence(o.err):
+				useless++
+				err = o.err
+			case useless == 0:
+				err = o.err
 			}
-			if answers < maxUseless {
-				askNext()
-			}
+			askNext()
 		case <-impatience.C:
 			askNext()
 		}
 	}
-	switch {
-	case useless != nil:
-		return configuration{}, "", useless
-	case silence != nil:
-		return configuration{}, "", silence
-	}
-	return configuration{}, "", errors.New("there is no broker to ask")
+	return configuration{}, "", err
 }
 
 // askConfiguration asks one broker. Where there are several tenants, GET cluster leaves out what is pending, and the
