@@ -33,6 +33,7 @@ type Broker struct {
 	faults   faults
 	changes  []change // asked for and not yet applied, in order
 	requests requestLog
+	writes   requestLog // apart, so that many reads do not make the broker forget a write
 }
 
 // change is a change of phase that some of a broker's replicas are asked for.
@@ -108,7 +109,7 @@ func (b *Broker) run(ctx context.Context, listener net.Listener) {
 		r.partition.elect()
 	}
 	b.cluster.advancePlan()
-	handler := b.count(newManagement(b))
+	handler := b.admit(newManagement(b))
 	b.cluster.mu.Unlock()
 
 	b.server = &http.Server{
@@ -202,18 +203,18 @@ func (b *Broker) SetVersion(text string) error {
 func (b *Broker) Requests() []Request {
 	b.cluster.mu.Lock()
 	defer b.cluster.mu.Unlock()
-	return b.requests.list(func(Request) bool { return true })
+	return b.requests.list()
 }
 
-// Writes are those of the requests that asked for a change: all but GET, HEAD and OPTIONS.
+// Writes are those of the requests that asked for a change, the oldest first: all but GET, HEAD and OPTIONS.
 func (b *Broker) Writes() []Request {
 	b.cluster.mu.Lock()
 	defer b.cluster.mu.Unlock()
-	return b.requests.list(Request.write)
+	return b.writes.list()
 }
 
-// count serves a handler's requests as long as the broker is up, and remembers them.
-func (b *Broker) count(next http.Handler) http.Handler {
+// admit serves a handler's requests as long as the broker is up, and remembers them before any fault can meet them.
+func (b *Broker) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.cluster.mu.Lock()
 		if !b.up {
@@ -222,12 +223,19 @@ func (b *Broker) count(next http.Handler) http.Handler {
 			return
 		}
 		b.serving.Add(1)
-		b.requests.add(Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Time: time.Now()})
+		b.remember(Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Time: time.Now()})
 		f := b.faults
 		b.cluster.mu.Unlock()
 		defer b.serving.Done()
 		f.serve(w, r, next)
 	})
+}
+
+func (b *Broker) remember(r Request) {
+	b.requests.add(r)
+	if r.write() {
+		b.writes.add(r)
+	}
 }
 
 // ask queues a change of phase of some of the broker's replicas and returns when it will be applied: in Zeebe, too, an

@@ -194,6 +194,15 @@ func (c *Cluster) Partition(id int) *Partition {
 	return c.partitions[id-1]
 }
 
+// Writes are the requests for a change that all brokers got, by broker: empty if nobody was asked to change anything.
+func (c *Cluster) Writes() []Request {
+	var writes []Request
+	for _, b := range c.brokers {
+		writes = append(writes, b.Writes()...)
+	}
+	return writes
+}
+
 // Replicas is the truth about every replica at one moment, by partition and priority, whatever the management API says
 // of them: the oracle of the tests.
 func (c *Cluster) Replicas() []Replica {

@@ -2,14 +2,19 @@ package embedded
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -282,5 +287,38 @@ func TestAForeignDirectoryIsRefused(t *testing.T) {
 	if c, err := Start(t.Context(), Options{Dir: dir}); err == nil {
 		stop(t, c)
 		t.Error("the cluster started")
+	}
+}
+
+func TestAPartitionThatFailsSaysSoOnce(t *testing.T) {
+	var logged bytes.Buffer
+	c := start(t, Options{Brokers: 1, Partitions: 1, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	if err := os.Mkdir(c.Partition(1).ExportFile(), 0o750); err != nil { // nothing can be exported there
+		t.Fatal(err)
+	}
+	beat(c, 3)
+	if got := strings.Count(logged.String(), "embedded partition fails"); got != 1 {
+		t.Errorf("it was said %d times, want once:\n%s", got, logged.String())
+	}
+	if err := os.Remove(c.Partition(1).ExportFile()); err != nil {
+		t.Fatal(err)
+	}
+	beat(c, 1)
+	wantExported(t, c.Partition(1), through(1, 4))
+}
+
+func TestTenantsHavePartitionsOfTheirOwn(t *testing.T) {
+	c := start(t, Options{Brokers: 1, Partitions: 1, Version: "8.10", Tenants: []string{"a", "b"}})
+	beat(c, 2)
+	var names []string
+	for _, p := range c.Partitions() {
+		wantExported(t, p, through(1, 2))
+		names = append(names, fmt.Sprintf("%s %d %s", p.Tenant(), p.ID(), filepath.Base(p.ExportFile())))
+	}
+	if diff := cmp.Diff([]string{"a 1 a-partition-1.ndjson", "b 1 b-partition-1.ndjson"}, names); diff != "" {
+		t.Errorf("partitions (-want +got):\n%s", diff)
+	}
+	if got := get(t, c.Broker(0), "/prometheus").Body; !strings.Contains(got, `partition="1",physical_tenant="b"} 0`) {
+		t.Errorf("no metrics of tenant b in:\n%s", got)
 	}
 }

@@ -257,3 +257,18 @@ func TestFaultsCompose(t *testing.T) {
 	}
 	wantReplica(t, c, Replica{Partition: 1, Role: Leader, Phase: Exporting, Exported: -1})
 }
+
+func TestAFaultThatCutsWorksBehindOthers(t *testing.T) {
+	c := start(t, single("8.9"))
+	c.Broker(0).SetFaults(Truncated(), Slow(time.Hour))
+	done := make(chan error)
+	go func() {
+		_, err := call(t.Context(), t, http.MethodGet, c.Broker(0).Address()+"/partitions")
+		done <- err
+	}()
+	eventually(t, "the request has come", func() bool { return len(c.Broker(0).Requests()) == 1 })
+	c.Broker(0).Clear()
+	if err := <-done; err == nil {
+		t.Error("there was an answer")
+	}
+}

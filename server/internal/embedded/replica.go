@@ -103,12 +103,12 @@ func (r *replica) shownPhase() Phase {
 func (r *replica) truth() Replica {
 	phase := r.shownPhase()
 	switch {
-	case r.failed != nil:
-		phase = ""
 	case !r.broker.up && r.broker.version.planned():
 		phase = r.configured
 	case !r.broker.up:
 		phase, _ = r.readPauseFile() // empty where the partition would not start
+	case r.failed != nil:
+		phase = ""
 	}
 	return Replica{
 		Tenant: r.partition.tenant, Partition: r.partition.id, Broker: r.broker.id,

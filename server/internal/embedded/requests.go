@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -17,7 +18,7 @@ func (r Request) write() bool {
 	return r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodOptions
 }
 
-// rememberedRequests bounds a broker's memory: `exportgate dev` may run for days.
+// rememberedRequests bounds each of a broker's logs: `exportgate dev` may run for days.
 const rememberedRequests = 4096
 
 // requestLog is a ring of the last requests.
@@ -35,13 +36,11 @@ func (l *requestLog) add(r Request) {
 	l.count++
 }
 
-func (l *requestLog) list(keep func(Request) bool) []Request {
-	var kept []Request
-	for i := range l.ring {
-		r := l.ring[(l.count+i)%len(l.ring)]
-		if keep(r) {
-			kept = append(kept, r)
-		}
+// list is what the ring holds, the oldest first.
+func (l *requestLog) list() []Request {
+	oldest := 0
+	if len(l.ring) == rememberedRequests {
+		oldest = l.count % rememberedRequests
 	}
-	return kept
+	return slices.Concat(l.ring[oldest:], l.ring[:oldest])
 }
