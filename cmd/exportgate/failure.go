@@ -70,7 +70,7 @@ func describeFailure(f *exportgatev1.ReplicaFailure) string {
 	if f.GetPartition() != 0 {
 		partition = "partition " + partitionName(f.GetTenant(), f.GetPartition())
 	}
-	return fmt.Sprintf("%s on broker %s: %s, %s instead of %s: %s", partition, cmp.Or(f.GetBroker(), "?"),
+	return fmt.Sprintf("%s on broker %s (%s, last read %s, wanted %s): %s", partition, cmp.Or(f.GetBroker(), "?"),
 		strings.ToLower(roleName(f.GetRole())), phaseName(f.GetPhase()), phaseName(f.GetWanted()),
 		cmp.Or(f.GetError(), "no reason given"))
 }

@@ -26,8 +26,8 @@ func printable(text string) string {
 	return b.String()
 }
 
-// printableCopy makes every text in a message printable, but for the keys of maps. All that people see of a message goes through it, so that
-// nobody who draws a field has to remember.
+// printableCopy makes every text in a message printable, but for the keys of maps. All that people see of a message
+// goes through it, so that nobody who draws a field has to remember.
 func printableCopy[M proto.Message](message M) M {
 	clean := proto.CloneOf(message)
 	makePrintable(clean.ProtoReflect())

@@ -34,8 +34,8 @@ func (p progress) during(ctx context.Context, call func() error) error {
 
 // draw looks at the status and draws it, until ctx ends.
 func (p progress) draw(ctx context.Context) {
-	const clearLine = "\r\x1b[K"
-	defer p.screen.say(clearLine)
+	const start, clearRest = "\r", "\x1b[K" // of the line
+	defer p.screen.say(start + clearRest)
 	ticker := time.NewTicker(p.every)
 	defer ticker.Stop()
 	var b bar
@@ -49,7 +49,7 @@ func (p progress) draw(ctx context.Context) {
 		if err == nil {
 			b.done, b.total = p.count(response.GetStatus())
 		}
-		p.screen.say(clearLine + b.text(p.verb, p.screen.width()))
+		p.screen.say(start + b.text(p.verb, p.screen.width()) + clearRest)
 		select {
 		case <-ctx.Done():
 			return

@@ -68,7 +68,7 @@ func TestProgress(t *testing.T) {
 		"pause [###################################] 9 of 9 replicas",
 		"", // cleared
 	}
-	got := strings.Split(screen.String(), "\r\x1b[K")[1:]
+	got := strings.Split(strings.ReplaceAll(screen.String(), "\x1b[K", ""), "\r")[1:]
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

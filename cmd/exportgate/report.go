@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +26,7 @@ func (r *report) answer(a answer) string {
 		r.b.WriteString(a.headline + "\n\n")
 	}
 	r.replicas(status)
-	r.problems(status)
+	r.problems(problemsOf(status))
 	r.holds(status.GetHolds())
 	r.summary(status)
 	return r.b.String()
@@ -49,39 +47,12 @@ func (r *report) replicas(status *exportgatev1.Status) {
 	r.b.WriteByte('\n')
 }
 
-// problems lists what is wrong with brokers and replicas. A broker that cannot be read is named once, not once for each
-// of its replicas.
-func (r *report) problems(status *exportgatev1.Status) {
-	type problem struct{ broker, text string }
-	var order []problem
-	partitions := map[problem][]string{}
-	note := func(p problem) {
-		if _, known := partitions[p]; !known && p.text != "" {
-			order = append(order, p)
-			partitions[p] = nil
-		}
-	}
-	for _, broker := range status.GetCluster().GetBrokers() {
-		note(problem{broker.GetId(), broker.GetError()})
-	}
-	for _, partition := range status.GetPartitions() {
-		for _, replica := range partition.GetReplicas() {
-			p := problem{replica.GetBroker(), replica.GetError()}
-			note(p)
-			if name := partitionName(partition.GetTenant(), partition.GetId()); !slices.Contains(partitions[p], name) {
-				partitions[p] = append(partitions[p], name)
-			}
-		}
-	}
-	for _, p := range order {
-		where := "broker " + cmp.Or(p.broker, unknownBroker)
-		if on := partitions[p]; len(on) > 0 {
-			where += ", " + plural(len(on), "partition") + " " + strings.Join(on, ", ")
-		}
+func (r *report) problems(problems []*problem) {
+	for _, p := range problems {
 		cell{mark, failed}.write(&r.b, r.colours)
-		r.b.WriteString("  " + where + ": " + p.text + "\n")
+		r.b.WriteString("  " + p.String() + "\n")
 	}
-	if len(order) > 0 {
+	if len(problems) > 0 {
 		r.b.WriteByte('\n')
 	}
 }

@@ -24,7 +24,7 @@ func mixed() *exportgatev1.Status {
 		for _, replica := range partition.GetReplicas() {
 			if replica.GetBroker() == "2" {
 				replica.Role, replica.Phase = exportgatev1.Role_ROLE_UNKNOWN, exportgatev1.Phase_PHASE_UNKNOWN
-				replica.Error = "connection refused"
+				replica.Error, replica.ObservedTime = "connection refused", noon
 			}
 		}
 	}

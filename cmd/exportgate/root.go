@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/exportgate/exportgate/server"
 )
 
 // The exit codes.
@@ -57,6 +59,8 @@ the configuration is wrong.`,
 	root.SetOut(con.stdout)
 	root.SetErr(con.stderr)
 	root.AddCommand(
+		newServeCommand(con, server.Run),
+		newDevCommand(con, server.RunDev),
 		newPauseCommand(con),
 		newResumeCommand(con),
 		newStatusCommand(con),

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/exportgate/exportgate/server"
+)
+
+// settings is what the verbs that run a server have in common: where their configuration comes from.
+type settings struct {
+	con  console
+	file string
+	// embedded tells that the verb brings its cluster along.
+	embedded bool
+}
+
+func (s *settings) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&s.file, "config", "", "read settings from this YAML `file`; the environment and flags override them")
+	server.RegisterFlags(flags)
+	for _, key := range server.Keys() {
+		flags.Lookup(key.Name).Hidden = s.embedded && key.Cluster
+	}
+}
+
+// load reads the configuration. All that can be wrong with it is a mistake of usage.
+func (s *settings) load(cmd *cobra.Command) (*server.Config, error) {
+	config, err := server.Load(server.LoadOptions{
+		File: s.file, Env: s.con.env, Flags: cmd.Flags(), EmbeddedCluster: s.embedded,
+	})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	program := buildVersion()
+	config.Build = server.Build{Version: program.Version, Commit: program.Commit}
+	return config, nil
+}
+
+func newLogger(w io.Writer, config server.LogConfig) *slog.Logger {
+	options := &slog.HandlerOptions{Level: logLevel(config.Level)}
+	if config.Format == server.LogJSON {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func logLevel(level server.LogLevel) slog.Level {
+	switch level {
+	case server.LogDebug:
+		return slog.LevelDebug
+	case server.LogWarn:
+		return slog.LevelWarn
+	case server.LogError:
+		return slog.LevelError
+	case server.LogInfo:
+	}
+	return slog.LevelInfo
+}
