@@ -49,19 +49,18 @@ type Options struct {
 
 // handler is the door. It is made once and never changes.
 type handler struct {
-	base        string // "" or "/actuator"
-	response    Response
-	timeout     time.Duration
-	bodyTimeout time.Duration
-	info        func() Info
-	health      func(context.Context) Health
-	logger      *slog.Logger
-	calls       *runtime.ServeMux
-	routes      map[string]route
+	base     string // "" or "/actuator"
+	response Response
+	timeout  time.Duration
+	info     func() Info
+	health   func(context.Context) Health
+	logger   *slog.Logger
+	calls    *runtime.ServeMux
+	routes   map[string]route
 }
 
 // New returns the handler of the whole HTTP door. It keeps no state between requests, and there may be several in a
-// process.
+// process. It leaves the limits of time to the server: see [NewServer].
 func New(o Options) (http.Handler, error) {
 	base, err := cleanBase(o.BasePath)
 	if err != nil {
@@ -82,8 +81,7 @@ func New(o Options) (http.Handler, error) {
 			ResponseNoContent)
 	}
 	h := &handler{
-		base: base, response: o.Response, timeout: o.Timeout, bodyTimeout: bodyTimeout,
-		info: o.Info, health: o.Health, logger: o.Logger,
+		base: base, response: o.Response, timeout: o.Timeout, info: o.Info, health: o.Health, logger: o.Logger,
 	}
 	h.calls = newMux()
 	if err := exportgatev1.RegisterExportingServiceHandlerClient(context.Background(), h.calls,
@@ -97,7 +95,8 @@ func New(o Options) (http.Handler, error) {
 }
 
 // newMux configures grpc-gateway. Routing, parameters and headers are settled before it sees a request; what remains
-// to it are the generated calls and the form of their answers.
+// to it are the generated calls and the form of their answers. That it turns no method into another is thus assured
+// twice.
 func newMux() *runtime.ServeMux {
 	options := []runtime.ServeMuxOption{
 		runtime.WithDisableHTTPMethodOverride(),
@@ -122,7 +121,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer drainBody(w, r)
 	defer h.recoverPanic(w, r)
 	setCommonHeaders(w)
-	h.boundBody(w, r)
+	announceEnd(w, r)
 
 	path, ok := h.below(r.URL.EscapedPath())
 	if !ok {
@@ -144,8 +143,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !rt.takes(r.Method):
 		w.Header().Set("Allow", rt.allow())
 		h.refuse(w, r, http.StatusMethodNotAllowed, status.Newf(codes.Unimplemented, "%s is not taken here, %s is",
-			quote(r.Method), rt.method))
-	case !h.emptyBody(w, r):
+			clip(r.Method), rt.method))
+	case !emptyBody(w, r):
 		h.refuse(w, r, http.StatusBadRequest, invalid("", "no body is taken: parameters belong in the query"))
 	default:
 		rt.serve(w, r)

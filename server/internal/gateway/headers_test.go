@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -86,5 +87,19 @@ func TestWhatTheClientSees(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNothingIsLoggedForStrangeHeaders proves that grpc-gateway, which logs what it cannot forward or parse, never sees
+// it.
+func TestNothingIsLoggedForStrangeHeaders(t *testing.T) {
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/exporting/pause", nil)
+	r.Header = http.Header{
+		"User-Agent": {"tésteur"}, "X-Request-Id": {"\xff"}, "Content-Type": {"no / type ;;"}, "Accept": {"//"},
+		"Grpc-Timeout": {"5S"}, "Grpc-Metadata-X-Bin": {"!!!"},
+	}
+	want := http.Header{"Accept": {mediaJSON}, "Content-Type": {mediaJSON}, "Grpc-Timeout": {"5S"}}
+	if diff := cmp.Diff(want, innerHeaders(r)); diff != "" {
+		t.Errorf("headers (-want +got):\n%s", diff)
 	}
 }

@@ -28,14 +28,14 @@ type Server struct {
 
 // NewServer bounds everything that a client can send and keep waiting.
 //
-// There is no ReadTimeout on purpose: when it passes while a request is served, net/http takes the client for gone and
-// cancels the request's context, which would end a pause that waits for its brokers. Nothing is read while a request is
-// served but its body, and the handler bounds that itself.
+// ReadTimeout ends with the body of a request, which must be empty: it does not touch a pause that waits for its
+// brokers. WriteTimeout does not: it begins with the header of a request, and so leaves room for the call.
 func NewServer(handler http.Handler, o ServerOptions) *Server {
 	const writing = 10 * time.Second // for a client to take an answer
 	return &Server{http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      o.Timeout + writing,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,

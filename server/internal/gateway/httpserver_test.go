@@ -90,7 +90,7 @@ func TestUnsentBodies(t *testing.T) {
 	const never, soon = time.Hour, 20 * time.Millisecond
 	tests := []struct {
 		name, request string
-		bodyTimeout   time.Duration // never where the answer must not wait for it
+		readTimeout   time.Duration // never where the answer must not wait for it
 		code          int
 	}{
 		{"a short one", pauseHeader + "Content-Length: 10\r\n\r\n", never, 400},
@@ -106,14 +106,14 @@ func TestUnsentBodies(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			service := &fake{}
-			d := openDoor(t, service, Options{}, func(h *handler, _ *Server) { h.bodyTimeout = test.bodyTimeout })
+			d := openDoor(t, service, Options{}, func(s *Server) { s.ReadTimeout = test.readTimeout })
 			c := dialRaw(t, d)
 			write(t, c, test.request)
 			got, closes := readAnswer(t, c)
 			if got.code != test.code || !closes {
 				t.Errorf("answer is %d %s (closing: %t), want %d and the end", got.code, got.body, closes, test.code)
 			}
-			if test.bodyTimeout == soon {
+			if test.readTimeout == soon {
 				if _, err := io.Copy(io.Discard, c); err != nil {
 					t.Errorf("the connection did not end: %v", err)
 				}
@@ -138,24 +138,26 @@ func TestAnswerIsReadable(t *testing.T) {
 	}
 }
 
-// TestCallsOutliveReadDeadlines proves that the deadlines for headers and bodies do not end a call that waits for the
-// brokers, as net/http's ReadTimeout would.
-func TestCallsOutliveReadDeadlines(t *testing.T) {
-	const limit = 20 * time.Millisecond
+// TestCallsOutliveReadTimeouts proves that the time for headers and bodies does not end a call that waits for the
+// brokers.
+func TestCallsOutliveReadTimeouts(t *testing.T) {
+	const limit = 200 * time.Millisecond
 	for name, header := range map[string]string{
 		"no body": "Content-Length: 0\r\n\r\n", "an empty chunked body": "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			long := make(chan struct{}) // for the first call; the second finds it past
+			time.AfterFunc(2*limit, func() { close(long) })
 			service := &fake{answer: func(ctx context.Context) error {
 				select {
 				case <-ctx.Done():
 					return ctx.Err()
-				case <-time.After(5 * limit):
+				case <-long:
 					return nil
 				}
 			}}
-			d := openDoor(t, service, Options{}, func(h *handler, s *Server) {
-				h.bodyTimeout, s.ReadHeaderTimeout, s.IdleTimeout = limit, limit, time.Minute
+			d := openDoor(t, service, Options{}, func(s *Server) {
+				s.ReadHeaderTimeout, s.ReadTimeout, s.IdleTimeout = limit, limit, time.Minute
 			})
 			c := dialRaw(t, d)
 			for range 2 { // the connection lives on
@@ -199,11 +201,14 @@ func TestSlowHeaders(t *testing.T) {
 		{"after a byte", "", "P", 408},
 		{"in a second request", "GET /info HTTP/1.1\r\nHost: x\r\n\r\n", pauseHeader, 408},
 		{"nothing at all", "", "", 0},
+		{"nothing after a request", "GET /info HTTP/1.1\r\nHost: x\r\n\r\n", "", 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			service := &fake{}
-			d := openDoor(t, service, Options{}, func(_ *handler, s *Server) { s.ReadHeaderTimeout = 50 * time.Millisecond })
+			d := openDoor(t, service, Options{}, func(s *Server) {
+				s.ReadHeaderTimeout, s.IdleTimeout = 200*time.Millisecond, 200*time.Millisecond
+			})
 			c := dialRaw(t, d)
 			if test.before != "" {
 				write(t, c, test.before)
@@ -284,7 +289,7 @@ func TestGarbage(t *testing.T) {
 func TestServerLimits(t *testing.T) {
 	s := NewServer(http.NotFoundHandler(), ServerOptions{Timeout: 30 * time.Second, Logger: discard()})
 	got := fmt.Sprint(s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout, s.MaxHeaderBytes)
-	if want := "5s 0s 40s 2m0s 32768"; got != want {
+	if want := "5s 10s 40s 2m0s 32768"; got != want {
 		t.Errorf("limits are %s, want %s", got, want)
 	}
 }

@@ -84,7 +84,7 @@ type door struct {
 }
 
 // openDoor runs a gateway before a service until the test ends. What is not set in the options is set here.
-func openDoor(t *testing.T, service *fake, o Options, adjust ...func(*handler, *Server)) *door {
+func openDoor(t *testing.T, service *fake, o Options, adjust ...func(*Server)) *door {
 	t.Helper()
 	d := &door{ctxs: make(chan context.Context, 100)}
 	o.Conn = dial(t, service, d.ctxs)
@@ -104,13 +104,9 @@ func openDoor(t *testing.T, service *fake, o Options, adjust ...func(*handler, *
 	if err != nil {
 		t.Fatal(err)
 	}
-	inside, ok := made.(*handler)
-	if !ok {
-		t.Fatalf("New made a %T", made)
-	}
 	d.server = NewServer(made, ServerOptions{Timeout: o.Timeout, Logger: o.Logger})
 	for _, a := range adjust {
-		a(inside, d.server)
+		a(d.server)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
