@@ -45,7 +45,7 @@ func RunDev(ctx context.Context, cfg *Config, dev DevOptions, log *slog.Logger) 
 		Version: dev.Version, Logger: log,
 	})
 	if err != nil {
-		return fmt.Errorf("embedded cluster: %w", err)
+		return err // It says that it is the embedded cluster.
 	}
 	stop.onStop("embedded cluster", func(context.Context) error { return cluster.Close() })
 	if dev.ControlAddress != "" {

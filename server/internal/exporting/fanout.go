@@ -100,16 +100,27 @@ func (f *Fanout) View() *View {
 }
 
 // Look reads the topology and every broker once, and returns the view. It touches nothing. A broker that fails is in the
-// view as such. It ends when all have answered or failed, or soon after the context ends.
+// view as such. It ends when all have answered or failed, or soon after the context ends; a broker that had not answered by
+// then counts as failed in this view alone, because somebody with more time may be about to read it.
 func (f *Fanout) Look(ctx context.Context) *View {
-	if topology := f.readTopology(ctx); topology != nil {
-		var reads sync.WaitGroup
-		for _, b := range topology.Brokers {
-			reads.Go(func() { f.read(ctx, b) })
-		}
-		reads.Wait()
+	topology := f.readTopology(ctx)
+	if topology == nil {
+		return f.View()
 	}
-	return f.View()
+	seen := make([]Observation, len(topology.Brokers))
+	var reads sync.WaitGroup
+	for i, b := range topology.Brokers {
+		reads.Go(func() { seen[i] = f.read(ctx, b) })
+	}
+	reads.Wait()
+	v := f.View()
+	for i, b := range topology.Brokers {
+		if o, ok := v.Observations[b.ID]; ok && seen[i].Err != nil && o.Err == nil {
+			o.Err = seen[i].Err
+			v.Observations[b.ID] = o
+		}
+	}
+	return v
 }
 
 // readTopology asks what the cluster is configured to be. If nobody tells it returns what was known before, nil at first.
@@ -129,7 +140,8 @@ func (f *Fanout) readTopology(ctx context.Context) *Topology {
 	return f.topology
 }
 
-// read asks one broker, records the answer, and returns what is now known of it.
+// read asks one broker, records the answer, and returns what is now known of it. A read that ends because the context
+// does is not recorded: it says more of us than of the broker.
 func (f *Fanout) read(ctx context.Context, b Broker) Observation {
 	if b.Address == "" {
 		return Observation{Err: errNoAddress}
@@ -137,20 +149,23 @@ func (f *Fanout) read(ctx context.Context, b Broker) Observation {
 	select {
 	case f.slots <- struct{}{}:
 	case <-ctx.Done():
-		return f.record(ctx, b, time.Now(), nil, errors.New("there was no time left to ask it"))
+		return Observation{Err: errors.New("there was no time left to ask it")}
 	}
 	defer func() { <-f.slots }()
 	request, cancel := context.WithTimeout(ctx, f.opts.RequestTimeout)
 	defer cancel()
 	started := time.Now()
 	readings, err := f.cluster.Read(request, b)
-	if err == nil && len(readings) == 0 {
+	switch {
+	case err == nil && len(readings) == 0:
 		err = errors.New("it shows no replica")
+	case err != nil && ctx.Err() != nil:
+		return Observation{Err: fmt.Errorf("no answer within %v", time.Since(started).Round(time.Millisecond))}
 	}
-	return f.record(ctx, b, started, readings, err)
+	return f.record(b, started, readings, err)
 }
 
-func (f *Fanout) record(ctx context.Context, eb Broker, started time.Time, readings []Reading, err error) Observation {
+func (f *Fanout) record(eb Broker, started time.Time, readings []Reading, err error) Observation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	b := f.brokers[eb.ID]
@@ -158,8 +173,7 @@ func (f *Fanout) record(ctx context.Context, eb Broker, started time.Time, readi
 		b = &broker{}
 		f.brokers[eb.ID] = b
 	}
-	// A read that we gave up ourselves says nothing of the broker; one that ran out of time does.
-	if started.Before(b.started) || err != nil && errors.Is(ctx.Err(), context.Canceled) {
+	if started.Before(b.started) {
 		return b.Observation
 	}
 	b.started = started

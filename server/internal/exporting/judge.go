@@ -39,6 +39,9 @@ func (v *View) Unsettled(goal Goal, confirm time.Duration) []Failure {
 	for _, b := range v.Topology.Brokers {
 		failures = append(failures, v.astray(b, goal, confirm)...)
 	}
+	if len(failures) > 0 && v.Topology.Pending != "" && !goal.Strict() {
+		failures = append(failures, v.pending()) // It is no failure of its own, but may be why the others are.
+	}
 	for i := range failures {
 		failures[i].Wanted = goal.Want(failures[i].Broker)
 	}
@@ -70,32 +73,22 @@ func (v *View) pending() Failure {
 func (v *View) unread() []Failure {
 	var failures []Failure
 	for _, b := range v.Topology.Brokers {
-		o, tried := v.Observations[b.ID]
-		switch {
-		case b.Address == "":
-			o.Err = errNoAddress
-		case !tried:
-			o.Err = errNotTried
-		case o.Err == nil:
+		err := v.trouble(b.ID)
+		if err == nil {
 			continue
 		}
 		hosted := v.hosted(b.ID)
 		for _, p := range hosted {
 			r, _ := v.Reading(p, b.ID)
 			failures = append(failures,
-				Failure{Partition: p, Broker: b.ID, Role: r.Role, Phase: r.Phase, Reason: o.Err.Error()})
+				Failure{Partition: p, Broker: b.ID, Role: r.Role, Phase: r.Phase, Reason: err.Error()})
 		}
 		if len(hosted) == 0 {
-			failures = append(failures, Failure{Broker: b.ID, Reason: o.Err.Error()})
+			failures = append(failures, Failure{Broker: b.ID, Reason: err.Error()})
 		}
 	}
 	return failures
 }
-
-var (
-	errNoAddress = errors.New("its management address is not known: name it in zeebe.brokers, or find it by zeebe.gateway")
-	errNotTried  = errors.New("it was not asked yet")
-)
 
 // hosted is which partitions a broker has: by configuration if that names members, else by its last readable answer.
 func (v *View) hosted(id BrokerID) []PartitionID {
@@ -130,7 +123,7 @@ func (v *View) miscounted(exact bool) []Failure {
 		here := present[p.ID]
 		missing := 0
 		for _, id := range p.Members {
-			if o, tried := v.Observations[id]; tried && o.Err == nil && !slices.Contains(here, id) {
+			if v.trouble(id) == nil && !slices.Contains(here, id) {
 				failures = append(failures, Failure{Partition: p.ID, Broker: id, Reason: errNotThere.Error()})
 				missing++
 			}

@@ -74,7 +74,7 @@ func (v *View) Replicas() []Replica {
 		for _, id := range p.Members {
 			if !seen[replicaKey{p.ID, id}] {
 				replicas = append(replicas, Replica{
-					Reading: Reading{Partition: p.ID}, Broker: id, Err: cmp.Or(v.Observations[id].Err, errNotThere),
+					Reading: Reading{Partition: p.ID}, Broker: id, Err: cmp.Or(v.trouble(id), errNotThere),
 				})
 			}
 		}
@@ -90,8 +90,24 @@ type replicaKey struct {
 	broker    BrokerID
 }
 
-// errNotThere is said of a replica that its broker, which answers, does not have.
-var errNotThere = errors.New("not there, although the cluster is configured to have it")
+// trouble is why a broker could not be read the last time; nil if it could.
+func (v *View) trouble(id BrokerID) error {
+	o, tried := v.Observations[id]
+	b, known := v.Topology.Broker(id)
+	switch {
+	case !known || b.Address == "":
+		return errNoAddress
+	case !tried:
+		return errNotTried
+	}
+	return o.Err
+}
+
+var (
+	errNoAddress = errors.New("its management address is not known: name it in zeebe.brokers, or find it by zeebe.gateway")
+	errNotTried  = errors.New("it was not asked yet")
+	errNotThere  = errors.New("not there, although the cluster is configured to have it")
+)
 
 // Observed is the phase that all replicas show that could be read the last time: MIXED where they differ, UNKNOWN where
 // there are none. Replicas without exporters have no say, unless all are so; then it is CLOSED.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
@@ -45,9 +46,11 @@ type stall struct {
 	since    time.Time
 }
 
-// observe takes notice of a view: which brokers stopped or started to answer, and which leaders do not move.
+// observe takes notice of a view: which brokers stopped or started to answer, pauses that nobody holds, and which leaders
+// do not move.
 func (r *Reconciler) observe(view *exporting.View) {
 	r.noticeBrokers(view)
+	r.noticeForeign(view)
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,25 +81,69 @@ func (r *Reconciler) stalled(now time.Time) map[exporting.PartitionID]exporting.
 	return stalled
 }
 
-// noticeBrokers makes an event of every broker that stops or starts to answer. A broker that was never read counts as
-// answering, so that one which is down from the start is told of.
+// silence is a broker that does not answer.
+type silence struct {
+	since time.Time
+	told  bool
+}
+
+// noticeBrokers makes an event of every broker that has not answered for an interval, and of every one of these that
+// answers again. A single failure is no news.
 func (r *Reconciler) noticeBrokers(view *exporting.View) {
 	if view.Topology == nil {
 		return
 	}
 	for _, b := range view.Topology.Brokers {
 		err := view.Observations[b.ID].Err
-		r.mu.Lock()
-		was := r.silent[b.ID]
-		r.silent[b.ID] = err != nil
-		r.mu.Unlock()
-		switch {
-		case err != nil && !was:
+		switch told, was := r.noteSilence(b.ID, err != nil); {
+		case told && !was:
 			r.event("", "broker %s cannot be read: %v", b.ID, err)
-		case err == nil && was:
+		case was && err == nil:
 			r.event("", "broker %s answers again", b.ID)
 		}
 	}
+}
+
+// noteSilence records whether a broker is silent, and reports whether that is news by now, and whether it was before.
+func (r *Reconciler) noteSilence(id exporting.BrokerID, silent bool) (told, was bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, known := r.silences[id]
+	was = s.told
+	if !silent {
+		delete(r.silences, id)
+		return false, was
+	}
+	if !known {
+		s.since = time.Now()
+	}
+	s.told = time.Since(s.since) >= r.opts.Interval
+	r.silences[id] = s
+	return s.told, was
+}
+
+// noticeForeign makes an event of a pause that no hold asks for, and of its end.
+func (r *Reconciler) noticeForeign(view *exporting.View) {
+	state, _ := r.opts.Ledger.State()
+	_, enforce := state.Goal()
+	foreign := !enforce && paused(view)
+	r.mu.Lock()
+	was := r.foreign
+	r.foreign = foreign
+	r.mu.Unlock()
+	switch {
+	case foreign && !was:
+		r.event("", "exporting is paused (%v) although no hold asks for it: it is left alone until somebody resumes", view.Observed())
+	case was && !foreign && !enforce:
+		r.event("", "the pause that no hold asked for has ended")
+	}
+}
+
+// paused reports whether a replica was read in a paused phase.
+func paused(view *exporting.View) bool {
+	return slices.ContainsFunc(view.Replicas(), func(r exporting.Replica) bool {
+		return r.Phase == exporting.PhasePaused || r.Phase == exporting.PhaseSoftPaused
+	})
 }
 
 // resumedElsewhere releases the anonymous hold if somebody resumed at the brokers: it is Zeebe's own pause, and this is

@@ -29,10 +29,11 @@ func (r *Reconciler) Pause(ctx context.Context, req PauseRequest) (Result, error
 	if req.ValidateOnly {
 		ctx, cancel := context.WithDeadline(ctx, r.deadline(ctx))
 		defer cancel()
-		if _, err := r.preflight(ctx, req.Phase); err != nil {
+		view, err := r.preflight(ctx, req.Phase)
+		if err != nil {
 			return Result{}, err
 		}
-		return Result{Status: r.status()}, nil
+		return Result{Status: r.status(view)}, nil
 	}
 	return r.start(ctx, request{req.Phase, req.OnFailure}, req.Owner, r.pause)
 }
@@ -55,7 +56,7 @@ func (r *Reconciler) pause(ctx context.Context, op *operation) (Result, error) {
 		if h, ok := state.Find(placed.Hold.ID); ok && h.UID == placed.Hold.UID {
 			placed.Hold = h
 		}
-		return Result{&placed.Hold, exporting.Changes(before, view), r.status()}, nil
+		return Result{&placed.Hold, exporting.Changes(before, view), r.status(view)}, nil
 	case errors.As(err, &superseded), errors.Is(err, ErrShuttingDown):
 		return Result{}, err
 	}

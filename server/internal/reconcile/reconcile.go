@@ -59,11 +59,13 @@ type Reconciler struct {
 	verdict    verdict
 	judged     chan struct{} // closed at the next verdict
 	events     []Event
-	silent     map[exporting.BrokerID]bool // brokers that did not answer the last time
+	silences   map[exporting.BrokerID]silence
 	stalls     map[exporting.PartitionID]stall
+	foreign    bool // whether a foreign pause was noticed
 
-	looking chan struct{} // capacity 1: guards looked, and that one status at a time reads the cluster
+	looking chan struct{} // capacity 1: guards the rest, and that one status at a time reads the cluster
 	looked  time.Time
+	seen    *exporting.View
 }
 
 // verdict is the outcome of the loop's last drive.
@@ -85,15 +87,14 @@ func New(opts Options) (*Reconciler, error) {
 	base, stop := context.WithCancel(context.Background())
 	return &Reconciler{
 		opts: opts, log: opts.Logger, base: base, stop: stop, admit: make(chan struct{}, 1),
-		operations: map[request]*operation{}, judged: make(chan struct{}), silent: map[exporting.BrokerID]bool{},
+		operations: map[request]*operation{}, judged: make(chan struct{}), silences: map[exporting.BrokerID]silence{},
 		stalls: map[exporting.PartitionID]stall{}, looking: make(chan struct{}, 1),
 	}, nil
 }
 
 // Run is the loop. It returns when the context ends, and all that it began has ended; calls that still wait fail then.
 func (r *Reconciler) Run(ctx context.Context) error {
-	defer r.calls.Wait()
-	defer r.stop()
+	defer r.end(ctx)
 	for ctx.Err() == nil {
 		state, changed := r.opts.Ledger.State()
 		r.pass(ctx, state, changed)
@@ -108,6 +109,18 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	return nil
 }
 
+// end lets no new call begin and waits for those that are under way.
+func (r *Reconciler) end(ctx context.Context) {
+	r.mu.Lock()
+	r.stop()
+	r.mu.Unlock()
+	r.calls.Wait()
+	if state, _ := r.opts.Ledger.State(); len(state.Holds) > 0 {
+		r.log.WarnContext(ctx, "exporting stays paused: the hold was kept in memory, and nobody remembers it any more",
+			"hold", state.Holds[0].ID, "phase", state.Holds[0].Phase.String())
+	}
+}
+
 // pass brings the cluster to what the ledger asks for, or looks at it if the ledger asks for nothing. It ends early when
 // the ledger changes.
 func (r *Reconciler) pass(ctx context.Context, state hold.State, changed <-chan struct{}) {
@@ -115,11 +128,19 @@ func (r *Reconciler) pass(ctx context.Context, state hold.State, changed <-chan 
 	defer cancel()
 	unchanged := make(chan struct{})
 	var watch sync.WaitGroup
-	watch.Go(func() {
-		select {
-		case <-changed:
-			cancel()
-		case <-unchanged:
+	watch.Go(func() { // A drive lasts as long as a broker is dead; what it reads must not go unnoticed meanwhile.
+		ticker := time.NewTicker(r.opts.Interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-changed:
+				cancel()
+				return
+			case <-unchanged:
+				return
+			case <-ticker.C:
+				r.observe(r.opts.Fanout.View())
+			}
 		}
 	})
 	defer watch.Wait()

@@ -41,7 +41,7 @@ func (r *Reconciler) resume(ctx context.Context, op *operation) (Result, error) 
 	var superseded *SupersededError
 	switch {
 	case err == nil:
-		return Result{released, exporting.Changes(before, view), r.status()}, nil
+		return Result{released, exporting.Changes(before, view), r.status(view)}, nil
 	case errors.As(err, &superseded), errors.Is(err, ErrShuttingDown):
 		return Result{}, err
 	}

@@ -44,30 +44,26 @@ func (r *Reconciler) Status(ctx context.Context) (*Status, error) {
 	if time.Since(r.looked) > freshness {
 		limited, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		r.observe(r.opts.Fanout.Look(limited))
+		r.seen = r.opts.Fanout.Look(limited)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		r.observe(r.seen)
 		r.looked = time.Now()
 	}
-	return r.status(), nil
+	return r.status(r.seen), nil
 }
 
-// status describes what is known, without asking anybody.
-func (r *Reconciler) status() *Status {
+// status describes a view beside what ought to be.
+func (r *Reconciler) status(view *exporting.View) *Status {
 	state, _ := r.opts.Ledger.State()
-	view := r.opts.Fanout.View()
 	goal, enforce := state.Goal()
 	s := &Status{
 		Target: goal.Phase, Observed: view.Observed(), View: view, Holds: state.Holds,
 		Unsettled: view.Unsettled(goal, r.opts.Fanout.ConfirmInterval()),
 	}
 	s.Settled = len(s.Unsettled) == 0
-	for _, replica := range view.Replicas() {
-		if p := replica.Phase; !enforce && (p == exporting.PhasePaused || p == exporting.PhaseSoftPaused) {
-			s.Foreign = true
-		}
-	}
+	s.Foreign = !enforce && paused(view)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.Events = append(s.Events, r.events...)
