@@ -189,8 +189,8 @@ func (s *Server) openHTTP(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	fanout *exporting.Fanout,
 ) error {
 	channel := new(inprocgrpc.Channel).
-		WithServerUnaryInterceptor(chainUnary(interceptor.Unary(chain))).
-		WithServerStreamInterceptor(chainStream(interceptor.Stream(chain)))
+		WithServerUnaryInterceptor(interceptor.ChainUnary(interceptor.Unary(chain))).
+		WithServerStreamInterceptor(interceptor.ChainStream(interceptor.Stream(chain)))
 	exportgatev1.RegisterExportingServiceServer(channel, svc)
 	handler, err := gateway.New(gateway.Options{
 		Conn: channel, BasePath: cfg.BasePath, Response: gateway.Response(cfg.Response), Timeout: callTimeout(cfg),

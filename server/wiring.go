@@ -1,12 +1,9 @@
 package server
 
 import (
-	"context"
 	"log/slog"
 	"slices"
 	"time"
-
-	"google.golang.org/grpc"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/gateway"
@@ -48,26 +45,4 @@ func (s *Server) info(build Build, view *exporting.View) gateway.Info {
 	slices.Sort(info.ZeebeVersions)
 	info.ZeebeVersions = slices.Compact(info.ZeebeVersions)
 	return info
-}
-
-// chainUnary makes one interceptor of several, the first outermost, as grpc.ChainUnaryInterceptor does for a server.
-func chainUnary(chain []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		for _, next := range slices.Backward(chain) {
-			inner := handler
-			handler = func(ctx context.Context, req any) (any, error) { return next(ctx, req, info, inner) }
-		}
-		return handler(ctx, req)
-	}
-}
-
-// chainStream is chainUnary for streams.
-func chainStream(chain []grpc.StreamServerInterceptor) grpc.StreamServerInterceptor {
-	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		for _, next := range slices.Backward(chain) {
-			inner := handler
-			handler = func(srv any, stream grpc.ServerStream) error { return next(srv, stream, info, inner) }
-		}
-		return handler(srv, stream)
-	}
 }

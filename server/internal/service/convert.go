@@ -164,7 +164,7 @@ func toReplica(s *reconcile.Status, r exporting.Replica, reason string) *exportg
 		ObservedTime: toTime(r.Observed), Error: reason,
 	}
 	if r.Processed.Known && r.Exported.Known {
-		lag := max(0, r.Processed.Value-max(0, r.Exported.Value))
+		lag := max(0, r.Processed.Value-r.Exported.Value)
 		out.Lag = &lag
 	}
 	if broker, ok := s.Stalled[r.Partition]; ok && broker == r.Broker {
