@@ -2,11 +2,10 @@ package hold
 
 import (
 	"cmp"
+	"crypto/rand"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
 )
@@ -49,7 +48,7 @@ func (l *Ledger) Place(id string, phase exporting.Phase, owner string) Placed {
 	p.After, _ = l.change(func(s *State) bool {
 		p.Before = *s
 		p.Before.Holds = slices.Clone(s.Holds)
-		p.Hold = Hold{ID: id, UID: uuid.NewString(), Phase: phase, Owner: owner, Created: time.Now()}
+		p.Hold = Hold{ID: id, UID: rand.Text(), Phase: phase, Owner: owner, Created: time.Now()}
 		if old, ok := s.Find(id); ok && old.Phase == phase {
 			p.Hold = old
 		}
