@@ -1,6 +1,7 @@
 package zeebe
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -172,12 +173,17 @@ func (a *clusterAnswer) tenants() (map[string]bool, error) {
 	return named, nil
 }
 
-// decodeChanges decodes the answer to GET cluster/changes, which exists from 8.10 on, and returns the pending ones.
+// decodeChanges decodes the answer to GET cluster/changes, which exists from 8.10 on, and returns the pending ones. It is
+// an object with the list in it; the list alone is taken too.
 func decodeChanges(body []byte) ([]change, error) {
 	var a struct {
 		Changes *[]change `json:"changes"`
 	}
-	if err := json.Unmarshal(body, &a); err != nil {
+	var into any = &a
+	if text := bytes.TrimSpace(body); len(text) > 0 && text[0] == '[' {
+		into = &a.Changes
+	}
+	if err := json.Unmarshal(body, into); err != nil {
 		return nil, misread(err, body)
 	}
 	if a.Changes == nil {

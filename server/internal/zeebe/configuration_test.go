@@ -144,16 +144,19 @@ func TestDescribePending(t *testing.T) {
 }
 
 func TestDecodeChanges(t *testing.T) {
-	pending, err := decodeChanges([]byte(`{"changes":[{"id":3,"status":"COMPLETED"},{"id":4,"status":"IN_PROGRESS",` +
-		`"pending":[{"operation":"BROKER_ADD","brokerId":1,"physicalTenant":"a"}]},{"id":5,"status":"CANCELLED"}]}`))
-	if err != nil {
-		t.Fatal(err)
+	const list = `[{"id":3,"status":"COMPLETED"},{"id":4,"status":"IN_PROGRESS",` +
+		`"pending":[{"operation":"BROKER_ADD","brokerId":1,"physicalTenant":"a"}]},{"id":5,"status":"CANCELLED"}]`
+	for _, body := range []string{`{"changes":` + list + `}`, list} {
+		pending, err := decodeChanges([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []change{{ID: "4", Status: "IN_PROGRESS", Pending: []operation{{Operation: "BROKER_ADD", Broker: "1"}}}}
+		if diff := cmp.Diff(want, pending); diff != "" {
+			t.Errorf("pending changes differ (-want +got):\n%s", diff)
+		}
 	}
-	want := []change{{ID: "4", Status: "IN_PROGRESS", Pending: []operation{{Operation: "BROKER_ADD", Broker: "1"}}}}
-	if diff := cmp.Diff(want, pending); diff != "" {
-		t.Errorf("pending changes differ (-want +got):\n%s", diff)
-	}
-	for _, body := range []string{"", "{}", "null", "[]", html, `{"changes":null}`, `{"changes":{}}`, `{"changes":[`} {
+	for _, body := range []string{"", "{}", "null", "[1]", html, `{"changes":null}`, `{"changes":{}}`, `{"changes":[`} {
 		if _, err := decodeChanges([]byte(body)); err == nil {
 			t.Errorf("%q is no list of changes, but was taken for one", body)
 		}

@@ -83,7 +83,7 @@ func FuzzCluster(f *testing.F) {
 func FuzzChanges(f *testing.F) {
 	for _, seed := range []string{
 		`{"changes":[]}`, `{"changes":[{"id":4,"status":"IN_PROGRESS","pending":[{"brokerId":"a"}]},{"status":"FAILED"}]}`,
-		"{}", html, `{"changes":null}`,
+		"[]", `[{"id":4}]`, "{}", html, `{"changes":null}`,
 	} {
 		f.Add([]byte(seed))
 	}
