@@ -13,8 +13,6 @@ import (
 	"github.com/exportgate/exportgate/server/internal/exporting/exportingtest"
 )
 
-const confirm = 500 * time.Millisecond
-
 func newFanout(t *testing.T, c exporting.Cluster) *exporting.Fanout {
 	t.Helper()
 	f, err := exporting.NewFanout(c, exporting.Options{

@@ -159,15 +159,18 @@ func (v *View) present() map[PartitionID][]BrokerID {
 	return present
 }
 
-// unled lists replicas whose role leaves a pause unproven, and partitions that do not have exactly one leader.
+// unled lists replicas whose role leaves a pause unproven, and partitions that do not have exactly one leader. A leader
+// that was not seen may be on a broker that could not be read, which is told by [View.unread].
 func (v *View) unled() []Failure {
 	var failures []Failure
 	leaders := map[PartitionID]int{}
+	least := 1
 	for _, b := range v.Topology.Brokers {
-		o := v.Observations[b.ID]
-		if o.Err != nil {
+		if v.trouble(b.ID) != nil {
+			least = 0
 			continue
 		}
+		o := v.Observations[b.ID]
 		for _, r := range o.Readings {
 			leaders[r.Partition] += 0
 			switch r.Role {
@@ -183,7 +186,7 @@ func (v *View) unled() []Failure {
 		}
 	}
 	for id, n := range leaders {
-		if n != 1 {
+		if n < least || n > 1 {
 			failures = append(failures, Failure{Partition: id, Reason: fmt.Sprintf("%d leaders, not one", n)})
 		}
 	}

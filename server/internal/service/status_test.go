@@ -30,22 +30,40 @@ func TestStatusOfErrors(t *testing.T) {
 		metadata map[string]string
 		message  string // part of it
 	}{
-		{&invalidError{"on_failure", "7 is not known"}, codes.InvalidArgument, "INVALID_ARGUMENT",
-			map[string]string{"parameter": "on_failure"}, "on_failure: 7"},
-		{&exporting.UnsafeTransitionError{Brokers: []exporting.BrokerID{"0", "2"}}, codes.FailedPrecondition, "UNSAFE_TRANSITION",
-			map[string]string{"brokers": "0,2"}, "resume first"},
-		{&exporting.SoftPauseUnsupportedError{Brokers: []exporting.BrokerID{"1"}, Version: "8.4.2"}, codes.FailedPrecondition,
-			"SOFT_PAUSE_UNSUPPORTED", map[string]string{"brokers": "1", "version": "8.4.2"}, "8.4.2"},
+		{
+			&invalidError{"on_failure", "7 is not known"}, codes.InvalidArgument, "INVALID_ARGUMENT",
+			map[string]string{"parameter": "on_failure"},
+			"on_failure: 7",
+		},
+		{
+			&exporting.UnsafeTransitionError{Brokers: []exporting.BrokerID{"0", "2"}}, codes.FailedPrecondition, "UNSAFE_TRANSITION",
+			map[string]string{"brokers": "0,2"},
+			"resume first",
+		},
+		{
+			&exporting.SoftPauseUnsupportedError{Brokers: []exporting.BrokerID{"1"}, Version: "8.4.2"}, codes.FailedPrecondition,
+			"SOFT_PAUSE_UNSUPPORTED",
+			map[string]string{"brokers": "1", "version": "8.4.2"},
+			"8.4.2",
+		},
 		{&reconcile.SupersededError{Hold: "operator"}, codes.Aborted, "SUPERSEDED", map[string]string{"hold": "operator"}, "operator"},
-		{&exporting.IncompleteTopologyError{Missing: []string{"broker 1: dead"}}, codes.Unavailable, "INCOMPLETE_TOPOLOGY",
-			map[string]string{"missing": "broker 1: dead"}, "broker 1: dead"},
-		{&exporting.MixedVersionsError{Versions: []string{"8.9.3", "8.10+"}}, codes.Unavailable, "MIXED_VERSIONS",
-			map[string]string{"versions": "8.9.3,8.10+"}, "8.9.3, 8.10+"},
-		{&reconcile.NotSettledError{
-			Outcome: reconcile.OutcomeKept, Wanted: exporting.PhasePaused, Failures: []exporting.Failure{failure}, Total: 9,
-		}, codes.DeadlineExceeded, "REPLICAS_NOT_SETTLED",
+		{
+			&exporting.IncompleteTopologyError{Missing: []string{"broker 1: dead"}}, codes.Unavailable, "INCOMPLETE_TOPOLOGY",
+			map[string]string{"missing": "broker 1: dead"},
+			"broker 1: dead",
+		},
+		{
+			&exporting.MixedVersionsError{Versions: []string{"8.9.3", "8.10+"}}, codes.Unavailable, "MIXED_VERSIONS",
+			map[string]string{"versions": "8.9.3,8.10+"},
+			"8.9.3, 8.10+",
+		},
+		{
+			&reconcile.NotSettledError{
+				Outcome: reconcile.OutcomeKept, Wanted: exporting.PhasePaused, Failures: []exporting.Failure{failure}, Total: 9,
+			}, codes.DeadlineExceeded, "REPLICAS_NOT_SETTLED",
 			map[string]string{"failed": "1", "total": "9", "hold": "operator", "outcome": "kept"},
-			"partition 2 on broker 1: reads EXPORTING"},
+			"partition 2 on broker 1: reads EXPORTING",
+		},
 		{reconcile.ErrShuttingDown, codes.Unavailable, "SHUTTING_DOWN", nil, "shutting down"},
 		{context.Canceled, codes.Canceled, "", nil, "goes on"},
 		{context.DeadlineExceeded, codes.DeadlineExceeded, "", nil, "goes on"},
