@@ -173,8 +173,8 @@ func (a *clusterAnswer) tenants() (map[string]bool, error) {
 	return named, nil
 }
 
-// decodeChanges decodes the answer to GET cluster/changes, which exists from 8.10 on, and returns the pending ones. It is
-// an object with the list in it; the list alone is taken too.
+// decodeChanges decodes the answer to GET cluster/changes, which exists from 8.10 on, and returns the pending ones. It
+// is an object with the list in it; the list alone is taken too.
 func decodeChanges(body []byte) ([]change, error) {
 	var a struct {
 		Changes *[]change `json:"changes"`
