@@ -220,10 +220,11 @@ func TestTheHistoryOfChanges(t *testing.T) {
 		ask(t, c, Paused)
 		ask(t, c, Exporting)
 	}
-	var history []struct{ ID int64 }
-	if err := json.Unmarshal([]byte(get(t, c.Broker(0), "/cluster/changes").Body), &history); err != nil {
+	var answer struct{ Changes []struct{ ID int64 } }
+	if err := json.Unmarshal([]byte(get(t, c.Broker(0), "/cluster/changes").Body), &answer); err != nil {
 		t.Fatal(err)
 	}
+	history := answer.Changes
 	if len(history) != rememberedPlans || history[0].ID != 2*rememberedPlans {
 		t.Errorf("%d changes, the newest %v, want %d and %d", len(history), history[0], rememberedPlans, 2*rememberedPlans)
 	}

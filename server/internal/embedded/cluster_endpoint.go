@@ -26,6 +26,7 @@ type brokerView struct {
 
 type partitionView struct {
 	ID       int                  `json:"id"`
+	Tenant   string               `json:"physicalTenant,omitempty"` // where several are shown
 	State    string               `json:"state"`
 	Priority int                  `json:"priority"`
 	Config   *partitionConfigView `json:"config,omitempty"`
@@ -67,36 +68,39 @@ type operationView struct {
 	PartitionID int    `json:"partitionId"`
 }
 
-// getCluster shows one tenant's partitions, the first's unless another is asked for.
+// getCluster shows the partitions of every tenant, unless one is asked for.
 func (m *management) getCluster(w http.ResponseWriter, r *http.Request) {
-	tenant := r.URL.Query().Get("physicalTenant")
-	if tenant == "" {
-		tenant = m.cluster.options.tenants()[0]
+	tenants := m.cluster.options.tenants()
+	if tenant := r.URL.Query().Get("physicalTenant"); tenant != "" {
+		tenants = []string{tenant}
 	}
 	m.cluster.mu.Lock()
-	view := m.clusterView(tenant)
+	view := m.clusterView(tenants)
 	m.cluster.mu.Unlock()
 	writeJSON(w, http.StatusOK, "application/json", view)
 }
 
-func (m *management) clusterView(tenant string) clusterView {
+// clusterView marks the partitions of several tenants with their tenant, and leaves the changes to GET cluster/changes
+// then, because they are not of one tenant.
+func (m *management) clusterView(tenants []string) clusterView {
 	c := m.cluster
+	several := len(tenants) > 1
 	view := clusterView{Version: c.configuration.version}
 	for _, b := range c.brokers {
 		broker := brokerView{
 			ID: b.id, State: "ACTIVE", Version: 1, LastUpdatedAt: "2026-01-01T00:00:00Z", Partitions: []partitionView{},
 		}
 		for _, r := range b.replicas {
-			if r.partition.tenant == tenant {
-				broker.Partitions = append(broker.Partitions, m.partitionView(r))
+			if slices.Contains(tenants, r.partition.tenant) {
+				broker.Partitions = append(broker.Partitions, m.partitionView(r, several))
 			}
 		}
 		view.Brokers = append(view.Brokers, broker)
 	}
-	if plan := c.configuration.pending; plan != nil {
+	if plan := c.configuration.pending; plan != nil && !several {
 		view.PendingChange = plan.pendingView(c.configuration.version)
 	}
-	if n := len(c.configuration.done); n > 0 {
+	if n := len(c.configuration.done); n > 0 && !several {
 		view.LastChange = c.configuration.done[n-1].view()
 	}
 	if m.version.from(6) {
@@ -109,8 +113,11 @@ func (m *management) clusterView(tenant string) clusterView {
 	return view
 }
 
-func (m *management) partitionView(r *replica) partitionView {
+func (m *management) partitionView(r *replica, withTenant bool) partitionView {
 	view := partitionView{ID: r.partition.id, State: "ACTIVE", Priority: r.priority}
+	if withTenant {
+		view.Tenant = r.partition.tenant
+	}
 	if !m.version.exportersEndpoint() {
 		return view
 	}
@@ -129,7 +136,7 @@ func (m *management) getChanges(w http.ResponseWriter, _ *http.Request) {
 	m.cluster.mu.Lock()
 	views := m.changeViews()
 	m.cluster.mu.Unlock()
-	writeJSON(w, http.StatusOK, "application/json", views)
+	writeJSON(w, http.StatusOK, "application/json", map[string]any{"changes": views})
 }
 
 func (m *management) getChange(w http.ResponseWriter, r *http.Request) {

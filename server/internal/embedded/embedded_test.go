@@ -321,4 +321,11 @@ func TestTenantsHavePartitionsOfTheirOwn(t *testing.T) {
 	if got := get(t, c.Broker(0), "/prometheus").Body; !strings.Contains(got, `partition="1",physical_tenant="b"} 0`) {
 		t.Errorf("no metrics of tenant b in:\n%s", got)
 	}
+	if got := get(t, c.Broker(0), "/cluster").Body; strings.Count(got, `"physicalTenant":"b"`) != 1 {
+		t.Errorf("GET cluster does not mark the partitions with their tenants:\n%s", got)
+	}
+	if got := get(t, c.Broker(0), "/cluster?physicalTenant=b").Body; strings.Contains(got, "physicalTenant") ||
+		strings.Count(got, `"priority"`) != 1 {
+		t.Errorf("GET cluster of one tenant:\n%s", got)
+	}
 }
