@@ -135,7 +135,7 @@ func (f *Fanout) readTopology(ctx context.Context) *Topology {
 	if err == nil {
 		f.topology = topology
 		f.noteQuiet(topology, started)
-		maps.DeleteFunc(f.brokers, func(id BrokerID, _ *broker) bool { _, ok := topology.Broker(id); return !ok })
+		f.forget(topology)
 	}
 	return f.topology
 }
@@ -165,30 +165,43 @@ func (f *Fanout) read(ctx context.Context, b Broker) Observation {
 	return f.record(b, started, readings, err)
 }
 
-func (f *Fanout) record(eb Broker, started time.Time, readings []Reading, err error) Observation {
+// forget drops what is known of brokers and levers that the cluster does not have any more. f.mu is held.
+func (f *Fanout) forget(topology *Topology) {
+	maps.DeleteFunc(f.brokers, func(id BrokerID, _ *broker) bool {
+		_, ok := topology.Broker(id)
+		return !ok
+	})
+	maps.DeleteFunc(f.levers, func(id LeverID, s *lever) bool {
+		_, ok := topology.Lever(id)
+		return !ok && s.inFlight == nil && time.Since(s.ended) > linger
+	})
+}
+
+// record notes the outcome of a read and returns what is now known of the broker.
+func (f *Fanout) record(b Broker, started time.Time, readings []Reading, err error) Observation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b := f.brokers[eb.ID]
-	if b == nil {
-		b = &broker{}
-		f.brokers[eb.ID] = b
+	known := f.brokers[b.ID]
+	if known == nil {
+		known = &broker{}
+		f.brokers[b.ID] = known
 	}
-	if started.Before(b.started) {
-		return b.Observation
+	if started.Before(known.started) {
+		return known.Observation
 	}
-	b.started = started
+	known.started = started
 	now := time.Now()
-	if b.Err = err; err != nil {
-		b.Failed, b.Times = now, 0
-		return b.Observation
+	if known.Err = err; err != nil {
+		known.Failed, known.Times = now, 0
+		return known.Observation
 	}
-	if b.Times == 0 || !slices.EqualFunc(b.Readings, readings, sameState) {
-		b.Stable, b.Times = now, 0
+	if known.Times == 0 || !slices.EqualFunc(known.Readings, readings, sameState) {
+		known.Stable, known.Times = now, 0
 	}
-	b.Readings, b.Read = readings, now
-	b.Times++
-	f.noteApplied(eb.Lever, started, readings)
-	return b.Observation
+	known.Readings, known.Read = readings, now
+	known.Times++
+	f.noteApplied(b.Lever, started, readings)
+	return known.Observation
 }
 
 // sameState reports whether two readings of a replica differ in nothing but positions and health.

@@ -86,26 +86,31 @@ func (f *Fanout) pull(ctx context.Context, l Lever, phase Phase, refused func(er
 	f.writes.Go(func() {
 		defer cancel()
 		err := f.write(ctx, l, phase)
+		f.wrote(s, err, ctx.Err() != nil)
 		if final(err) {
 			refused(err)
 		}
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		close(s.inFlight)
-		s.inFlight = nil
-		wait := s.backoff.NextBackOff()
-		switch {
-		case err == nil:
-			s.word = phase
-			wait = max(wait, rewrite)
-		case l.Planned && ctx.Err() != nil: // Given up; the plan goes on, if there is one.
-		default:
-			s.err = err
-		}
-		s.ended = time.Now()
-		s.next = s.ended.Add(wait)
 	})
 	return s.inFlight
+}
+
+// wrote records the outcome of the write that is under way.
+func (f *Fanout) wrote(s *lever, err error, givenUp bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(s.inFlight)
+	s.inFlight = nil
+	wait := s.backoff.NextBackOff()
+	switch {
+	case err == nil:
+		s.word = s.phase
+		wait = max(wait, rewrite)
+	case s.planned && givenUp: // The plan goes on, if there is one.
+	default:
+		s.err = err
+	}
+	s.ended = time.Now()
+	s.next = s.ended.Add(wait)
 }
 
 func (f *Fanout) write(ctx context.Context, l Lever, phase Phase) error {

@@ -25,6 +25,8 @@ type Hold struct {
 	Phase exporting.Phase
 	// Owner is who placed it.
 	Owner string
+	// Written is the revision of the ledger at which it was placed, or renewed last.
+	Written uint64
 	// Created is when it was placed; Settled when every replica was first confirmed in its phase, zero until then.
 	Created, Settled time.Time
 }

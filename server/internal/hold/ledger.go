@@ -52,6 +52,7 @@ func (l *Ledger) Place(id string, phase exporting.Phase, owner string) Placed {
 		if old, ok := s.Find(id); ok && old.Phase == phase {
 			p.Hold = old
 		}
+		p.Hold.Written = s.Revision + 1
 		s.put(p.Hold)
 		if !p.Renewed() {
 			s.Undo = nil
@@ -62,10 +63,11 @@ func (l *Ledger) Place(id string, phase exporting.Phase, owner string) Placed {
 }
 
 // Withdraw undoes a placing that could not settle: the hold that it replaced is live again, if there was one, and brokers
-// go back to the phases that they were read in before, or to what an earlier undo still owed then. It does nothing and reports false if the placed hold is no longer the live one of its id.
+// go back to the phases that they were read in before, or to what an earlier undo still owed then. It does nothing and
+// reports false if the hold was released, replaced or renewed since: then a later call has the word.
 func (l *Ledger) Withdraw(p Placed, read map[exporting.BrokerID]exporting.Phase) (State, bool) {
 	return l.change(func(s *State) bool {
-		if h, ok := s.Find(p.Hold.ID); !ok || h.UID != p.Hold.UID {
+		if h, ok := s.Find(p.Hold.ID); !ok || h.UID != p.Hold.UID || h.Written != p.Hold.Written {
 			return false
 		}
 		s.remove(p.Hold.ID)

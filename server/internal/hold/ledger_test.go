@@ -18,7 +18,9 @@ func TestPlace(t *testing.T) {
 		t.Errorf("first: %+v", first)
 	}
 	again := l.Place("a", exporting.PhaseSoftPaused, "you")
-	if again.Hold != first.Hold || !again.Renewed() || again.After.Revision <= first.After.Revision {
+	want := first.Hold
+	want.Written = again.After.Revision
+	if again.Hold != want || !again.Renewed() || again.After.Revision <= first.After.Revision {
 		t.Errorf("renewed: %+v, first %+v", again, first)
 	}
 	other := l.Place("a", exporting.PhasePaused, "you")
@@ -101,6 +103,13 @@ func TestLateChangesDoNothing(t *testing.T) {
 	if _, ok := l.Withdraw(placed, nil); ok {
 		t.Error("a replaced hold was withdrawn")
 	}
+	renewed := l.Place("b", exporting.PhasePaused, "")
+	l.Place("b", exporting.PhasePaused, "")
+	if _, ok := l.Withdraw(renewed, nil); ok {
+		t.Error("a hold was withdrawn that a later call had renewed")
+	}
+	l.Release("b")
+	fresh = l.Place("a", exporting.PhasePaused, "")
 	l.Settle(placed.After.Revision, time.Now())
 	if l.Drop("a", placed.After.Revision) {
 		t.Error("a hold was dropped at an old revision")
@@ -113,6 +122,10 @@ func TestLateChangesDoNothing(t *testing.T) {
 	case <-changed:
 		t.Error("a change that did nothing woke those who wait")
 	default:
+	}
+	l.Settle(fresh.After.Revision, time.Now()) // what the release of b left to undo
+	if state, _ := l.State(); state.Settled() {
+		t.Error("settled by an undo, which proves less")
 	}
 	l.Settle(fresh.After.Revision, time.Now())
 	if state, _ := l.State(); !state.Settled() {

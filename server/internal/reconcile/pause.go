@@ -44,7 +44,11 @@ func (r *Reconciler) pause(ctx context.Context, op *operation) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	r.event(placed.Hold.ID, "%s was placed by %s", describe(placed.Hold), placed.Hold.Owner)
+	if placed.Renewed() {
+		r.event(placed.Hold.ID, "%s was renewed by %s", describe(placed.Hold), op.owner)
+	} else {
+		r.event(placed.Hold.ID, "%s was placed by %s", describe(placed.Hold), op.owner)
+	}
 	view, err := r.await(ctx, op, placed.After.Revision, forRevert, func(s hold.State) bool {
 		h, ok := s.Find(placed.Hold.ID)
 		return ok && h.UID == placed.Hold.UID
