@@ -99,7 +99,7 @@ func TestLateChangesDoNothing(t *testing.T) {
 	l := hold.NewLedger()
 	placed := l.Place("a", exporting.PhasePaused, "")
 	l.Release("a")
-	fresh := l.Place("a", exporting.PhasePaused, "")
+	l.Place("a", exporting.PhasePaused, "")
 	if _, ok := l.Withdraw(placed, nil); ok {
 		t.Error("a replaced hold was withdrawn")
 	}
@@ -109,7 +109,7 @@ func TestLateChangesDoNothing(t *testing.T) {
 		t.Error("a hold was withdrawn that a later call had renewed")
 	}
 	l.Release("b")
-	fresh = l.Place("a", exporting.PhasePaused, "")
+	fresh := l.Place("a", exporting.PhasePaused, "")
 	l.Settle(placed.After.Revision, time.Now())
 	if l.Drop("a", placed.After.Revision) {
 		t.Error("a hold was dropped at an old revision")
