@@ -27,7 +27,7 @@ func (c *Client) writeBroker(ctx context.Context, address string, phase exportin
 	case slot <- struct{}{}:
 		defer func() { <-slot }()
 	case <-ctx.Done():
-		return of(id, address, fmt.Errorf("another write to it is under way: %w", ctx.Err()))
+		return located(id, address, fmt.Errorf("another write to it is under way: %w", ctx.Err()))
 	}
 	if phase == exporting.PhasePaused && !c.allow {
 		if err := c.makeSafe(ctx, id, address); err != nil {
@@ -37,23 +37,12 @@ func (c *Client) writeBroker(ctx context.Context, address string, phase exportin
 	return c.operate(ctx, id, address, phase)
 }
 
-// makeSafe returns nil when PAUSED cannot meet SOFT_PAUSED on a broker. It reads the broker where nobody did lately. A
-// soft pause that was sent and never showed is overtaken by a resume, which changes nothing for replicas that export
-// anyway: without it a soft pause that got lost would forbid every hard one after it.
+// makeSafe returns nil when PAUSED cannot meet SOFT_PAUSED on a broker. It reads the broker where nobody did lately.
 func (c *Client) makeSafe(ctx context.Context, id exporting.BrokerID, address string) error {
 	v := c.hardPause(address)
 	if v == unread {
 		if _, err := c.read(ctx, address); err != nil {
-			return of(id, address, fmt.Errorf("not paused hard, as it may be paused softly: %w", err))
-		}
-		v = c.hardPause(address)
-	}
-	if v == unseen {
-		if err := c.operate(ctx, id, address, exporting.PhaseExporting); err != nil {
-			return fmt.Errorf("not paused hard, as a soft pause may be on its way and a resume failed: %w", err)
-		}
-		if _, err := c.read(ctx, address); err != nil {
-			return of(id, address, fmt.Errorf("not paused hard, as a soft pause may be on its way: %w", err))
+			return located(id, address, fmt.Errorf("not paused hard, as it may be paused softly: %w", err))
 		}
 		v = c.hardPause(address)
 	}
@@ -93,7 +82,7 @@ func (c *Client) operate(ctx context.Context, id exporting.BrokerID, address str
 	case a.status == http.StatusInternalServerError:
 		err = c.maybePlanned(ctx, address, err)
 	}
-	return of(id, address, err)
+	return located(id, address, err)
 }
 
 // withoutSoftPause remembers that a broker has no soft pause, and says so.

@@ -44,7 +44,7 @@ func (c *Client) writeCluster(ctx context.Context, phase exporting.Phase) error 
 		err = judgeChange(a)
 	}
 	if err != nil {
-		return of(c.memory.id(address), address, err)
+		return located(c.memory.id(address), address, err)
 	}
 	return nil
 }

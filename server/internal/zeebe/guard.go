@@ -14,9 +14,8 @@ const freshFor = 10 * time.Second
 // pause file, and the partition does not start again (zeebe-facts.md 3.5 f). Changes are queued by the broker, so what
 // it shows is not all that counts: a soft pause may be on its way.
 type guard struct {
-	readAt  time.Time // when the last read ended; zero if it failed
-	soft    bool      // that read showed SOFT_PAUSED, or a phase that is not known
-	exports bool      // that read showed that every replica exports
+	readAt time.Time // when the last read ended; zero if it failed
+	soft   bool      // that read showed SOFT_PAUSED, or a phase that is not known
 	// pending reports that a soft pause of ours was sent and may not be over. It is over when a resume was taken after it
 	// (the broker keeps their order) and every replica was read EXPORTING since.
 	pending bool
@@ -30,7 +29,6 @@ const (
 	safe   verdict = iota
 	unsafe         // a replica is, or may be, softly paused
 	unread         // nobody knows: read first
-	unseen         // every replica exports, but a soft pause of ours may be on its way: resume first
 )
 
 // hardPause says whether PAUSED may be written now.
@@ -38,14 +36,10 @@ func (g *guard) hardPause(now time.Time) verdict {
 	switch {
 	case !g.isRead() || now.Sub(g.readAt) > freshFor:
 		return unread
-	case g.soft:
+	case g.soft || g.pending:
 		return unsafe
-	case !g.pending:
-		return safe
-	case g.exports:
-		return unseen
 	}
-	return unsafe
+	return safe
 }
 
 // isRead reports whether the last read succeeded.
@@ -56,16 +50,17 @@ func (g *guard) unread() { g.readAt = time.Time{} }
 
 // showed notes a read that succeeded.
 func (g *guard) showed(readings []exporting.Reading, began, ended time.Time) {
-	g.readAt, g.soft, g.exports = ended, false, true
+	g.readAt, g.soft = ended, false
+	exports := true
 	for _, r := range readings {
 		if r.Phase == exporting.PhaseSoftPaused || r.Phase == exporting.PhaseUnknown {
 			g.soft = true
 		}
 		if r.Phase != exporting.PhaseExporting && !r.NoExporters {
-			g.exports = false
+			exports = false
 		}
 	}
-	if g.exports && !g.resumed.IsZero() && began.After(g.resumed) {
+	if exports && !g.resumed.IsZero() && began.After(g.resumed) {
 		g.pending, g.resumed = false, time.Time{}
 	}
 }

@@ -2,7 +2,7 @@ package zeebe
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -16,11 +16,11 @@ import (
 // after a silence is asked for its generation, for the next [Client.Topology] to tell; neither can fail the read.
 func (c *Client) Read(ctx context.Context, broker exporting.Broker) ([]exporting.Reading, error) {
 	if broker.Address == "" {
-		return nil, fmt.Errorf("broker %s: its address is not known: is it down, or missing in zeebe.brokers?", broker.ID)
+		return nil, errors.New("its address is not known: is it down, or missing in zeebe.brokers?")
 	}
 	readings, err := c.read(ctx, broker.Address)
 	if err != nil {
-		return nil, of(broker.ID, broker.Address, err)
+		return nil, located(broker.ID, broker.Address, err)
 	}
 	c.probe(ctx, broker.Address)
 	return readings, nil

@@ -182,12 +182,12 @@ func dialWords(err error, timeout time.Duration) string {
 	return excerpt(err.Error(), longExcerpt)
 }
 
-// of puts the broker's name in front of an error.
-func of(id exporting.BrokerID, address string, err error) error {
+// located puts a broker's address behind an error, unless it is the broker's name, which whoever asked knows.
+func located(id exporting.BrokerID, address string, err error) error {
 	if string(id) == address {
-		return fmt.Errorf("broker %s: %w", address, err)
+		return err
 	}
-	return fmt.Errorf("broker %s (%s): %w", id, address, err)
+	return fmt.Errorf("%w (%s)", err, address)
 }
 
 // excerpt is the beginning of foreign text, on one line and without anything that would disturb a terminal or a log.
