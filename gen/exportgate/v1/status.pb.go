@@ -658,10 +658,10 @@ type Cluster struct {
 	Partitions int32 `protobuf:"varint,2,opt,name=partitions,proto3" json:"partitions,omitempty"`
 	// The configured number of replicas of each partition; 0 where that is not known or differs among partitions.
 	ReplicationFactor int32 `protobuf:"varint,3,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
-	// The versions of the brokers, without repetition, in ascending order.
+	// The versions of the brokers, without repetition, in alphabetical order.
 	Versions []string `protobuf:"bytes,4,rep,name=versions,proto3" json:"versions,omitempty"`
-	// Where the expected replicas come from: "cluster endpoint", "gateway topology", "configuration", or empty where
-	// nothing tells.
+	// Where the expected replicas come from, in words: a broker's own configuration, the gateway's topology, or this
+	// server's configuration; empty where nothing tells.
 	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
 	// A change that the brokers are making to themselves (scaling, or 8.10's change of the exporting state), in words;
 	// empty where none is pending.
@@ -749,7 +749,7 @@ type Broker struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Its management address, empty where it is not known.
 	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	// Its version, as exactly as it can be known ("8.9.3", or "8.10+"); empty where nothing tells.
+	// Its version, as exactly as it can be known ("8.9.3", "8.10+", "before 8.10"); empty where nothing tells.
 	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	// Why it could not be read when that was last tried; empty when it could.
 	Error         string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`

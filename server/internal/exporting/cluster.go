@@ -87,7 +87,7 @@ type Broker struct {
 	ID BrokerID
 	// Address is its management address; empty where it is not known, and then it cannot be read.
 	Address string
-	// Version is for people: "8.9.3", "8.10+", or empty.
+	// Version is for people: "8.9.3", "8.10+", "before 8.10", or empty.
 	Version string
 	// Lever moves it; empty where the broker's kind is not known yet because it never answered.
 	Lever LeverID

@@ -138,7 +138,7 @@ func TestGatewayFails(t *testing.T) {
 		t.Errorf("the version is %q, want 8.9.3", before.Brokers[0].Version)
 	}
 	// What the gateway told of versions may have changed since.
-	before.Brokers[0].Version = ""
+	before.Brokers[0].Version = "before 8.10" // as it shows itself
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("the topology without the gateway differs (-before +after):\n%s", diff)
 	}

@@ -264,8 +264,13 @@ func (r *record) softPause() bool {
 
 // versionText is the broker's version for people.
 func (r *record) versionText() string {
-	if r.told.text == "" && r.learnt == planned {
+	switch {
+	case r.told.text != "":
+		return r.told.text
+	case r.learnt == planned:
 		return "8.10+"
+	case r.learnt == perBroker:
+		return "before 8.10"
 	}
-	return r.told.text
+	return ""
 }

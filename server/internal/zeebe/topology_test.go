@@ -31,8 +31,8 @@ func TestTopology(t *testing.T) {
 	levers := []exporting.Lever{{ID: exporting.LeverID(a.address())}, {ID: exporting.LeverID(b.address())}}
 	want := &exporting.Topology{
 		Brokers: []exporting.Broker{
-			{ID: "0", Address: a.address(), Lever: levers[0].ID, SoftPause: true},
-			{ID: "1", Address: b.address(), Lever: levers[1].ID, SoftPause: true},
+			{ID: "0", Address: a.address(), Version: "before 8.10", Lever: levers[0].ID, SoftPause: true},
+			{ID: "1", Address: b.address(), Version: "before 8.10", Lever: levers[1].ID, SoftPause: true},
 			{ID: "2", SoftPause: true},
 		},
 		Levers: levers,
@@ -249,10 +249,10 @@ func TestTopologyGenerations(t *testing.T) {
 	dead.server.Close()
 	topology := topologyOf(t, c)
 	want := []exporting.Broker{
-		{ID: "0", Address: old.address(), Lever: exporting.LeverID(old.address()), SoftPause: true},
+		{ID: "0", Address: old.address(), Version: "before 8.10", Lever: exporting.LeverID(old.address()), SoftPause: true},
 		{ID: "1", Address: newer.address(), Version: "8.10+", Lever: clusterLever, SoftPause: true},
 		{ID: "2", Address: dead.address(), SoftPause: true},
-		{ID: "3", Address: mute.address(), Lever: exporting.LeverID(mute.address()), SoftPause: true},
+		{ID: "3", Address: mute.address(), Version: "before 8.10", Lever: exporting.LeverID(mute.address()), SoftPause: true},
 	}
 	if diff := cmp.Diff(want, topology.Brokers); diff != "" {
 		t.Errorf("brokers differ (-want +got):\n%s", diff)
