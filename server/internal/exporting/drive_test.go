@@ -181,6 +181,48 @@ func TestDriveRestores(t *testing.T) {
 	})
 }
 
+// A read that took long and ends late must not hide what a later one saw.
+func TestAnOldReadIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := exportingtest.New(1, 1)
+		f := newFanout(t, c)
+		defer f.Close()
+		c.SetReadDelay(2 * time.Second)
+		slow := make(chan struct{})
+		go func() {
+			defer close(slow)
+			f.Look(t.Context())
+		}()
+		<-time.After(time.Second)
+		c.SetReadDelay(0)
+		c.SetPhase(0, exporting.PhasePaused)
+		f.Look(t.Context())
+		<-slow
+		if got := f.View().Observed(); got != exporting.PhasePaused {
+			t.Errorf("observed %v", got)
+		}
+	})
+}
+
+// A look that has no time for a slow broker shows that, and leaves what is known of it alone.
+func TestALookThatEndsEarlyProvesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := exportingtest.New(2, 1)
+		f := newFanout(t, c)
+		defer f.Close()
+		f.Look(t.Context())
+		c.SetReadDelay(4 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if v := f.Look(ctx); v.Observations["0"].Err == nil {
+			t.Error("a broker that did not answer counts as read")
+		}
+		if o := f.View().Observations["0"]; o.Err != nil || o.Times != 1 {
+			t.Errorf("the broker is known as %+v", o)
+		}
+	})
+}
+
 // A write that hangs below 8.10 must not be overtaken by a later one to the same broker.
 func TestWritesToABrokerDoNotOvertake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -207,7 +249,7 @@ func TestWritesToABrokerDoNotOvertake(t *testing.T) {
 	})
 }
 
-// slowWrites takes three seconds for each write, whether or not somebody waits.
+// slowWrites takes three seconds for each write, and changes the phase even if the request is given up.
 type slowWrites struct {
 	*exportingtest.Cluster
 
@@ -217,8 +259,12 @@ type slowWrites struct {
 
 func (s *slowWrites) Write(ctx context.Context, l exporting.Lever, p exporting.Phase) error {
 	s.note("begin " + p.String())
-	<-time.After(3 * time.Second)
-	s.note("end " + p.String())
+	select {
+	case <-time.After(3 * time.Second):
+		s.note("end " + p.String())
+	case <-ctx.Done():
+		s.note("give up " + p.String())
+	}
 	return s.Cluster.Write(ctx, l, p)
 }
 

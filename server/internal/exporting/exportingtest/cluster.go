@@ -3,7 +3,6 @@
 package exportingtest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -45,6 +44,7 @@ type Cluster struct {
 	Rand        *rand.Rand
 
 	mu         sync.Mutex
+	readDelay  time.Duration
 	brokers    []*broker
 	partitions int
 	pending    exporting.Phase // of a plan; PhaseUnknown if there is none
@@ -92,6 +92,13 @@ func (c *Cluster) Quieten() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.FailureRate = 0
+}
+
+// SetReadDelay makes brokers take that long to answer a read, with what they showed when they were asked.
+func (c *Cluster) SetReadDelay(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readDelay = d
 }
 
 // Phases is what the brokers truly do.
@@ -181,19 +188,34 @@ func (c *Cluster) Topology(context.Context) (*exporting.Topology, error) {
 
 // Read implements exporting.Cluster.
 func (c *Cluster) Read(ctx context.Context, eb exporting.Broker) ([]exporting.Reading, error) {
-	c.mu.Lock()
-	b, i, err := c.find(string(eb.ID))
-	fault := b.fault
-	c.mu.Unlock()
-	if fault == Hanging {
-		<-ctx.Done()
+	readings, delay, err := c.show(string(eb.ID))
+	if err != nil || delay == 0 {
+		return readings, err
+	}
+	select {
+	case <-time.After(delay):
+		return readings, nil
+	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if err != nil || fault == Mute {
-		return nil, cmp.Or(err, errors.New("an empty answer"))
-	}
+}
+
+// forever is the delay of a broker that hangs.
+const forever = 1000 * time.Hour
+
+// show is what a broker answers to a read, and after how long.
+func (c *Cluster) show(id string) ([]exporting.Reading, time.Duration, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	b, i, err := c.find(id)
+	switch {
+	case b.fault == Hanging:
+		return nil, forever, nil
+	case err != nil:
+		return nil, 0, err
+	case b.fault == Mute:
+		return nil, 0, errors.New("an empty answer")
+	}
 	c.advance()
 	b.settle()
 	phase := b.phase
@@ -209,15 +231,15 @@ func (c *Cluster) Read(ctx context.Context, eb exporting.Broker) ([]exporting.Re
 		if p%len(c.brokers) == i {
 			r.Role = exporting.RoleLeader
 		}
-		if p == 0 && fault == Inactive {
+		if p == 0 && b.fault == Inactive {
 			r.Role = exporting.RoleInactive
 		}
-		if p == 0 && fault == Closed {
+		if p == 0 && b.fault == Closed {
 			r.Phase = exporting.PhaseClosed
 		}
 		readings = append(readings, r)
 	}
-	return readings, nil
+	return readings, c.readDelay, nil
 }
 
 // Write implements exporting.Cluster. Below 8.10 it refuses PAUSED over SOFT_PAUSED, as a driver must.
