@@ -126,7 +126,7 @@ func TestAPlanUnderWayIsWaitedFor(t *testing.T) {
 	bubble(t, c, func(r *rig) {
 		t := r.t
 		go func() { _, _ = r.pause(t, soft, 20*time.Second, reconcile.Keep) }()
-		wait(2100 * time.Millisecond)
+		wait(3500 * time.Millisecond)
 		r.cluster.SetPhase(0, exports) // Now all export, and the plan is at the second broker.
 		if _, err := r.resume(t, 25*time.Second); err != nil {
 			t.Fatal(err)
