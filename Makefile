@@ -17,7 +17,7 @@ BUF_BREAKING_AGAINST ?= .git\#branch=main
 
 VERSION ?= dev
 FUZZ_TIME ?= 30s
-BENCH_TIME ?= 10x
+BENCH_TIME ?= 20x
 
 .PHONY: help
 help: ## Describe the targets
@@ -67,7 +67,7 @@ fuzz: ## Fuzz every decoder of foreign bytes, FUZZ_TIME each
 
 .PHONY: bench
 bench: ## Measure against the limits, side by side; docs/performance.md explains the numbers
-	go test -run '^$$' -bench . -benchtime $(BENCH_TIME) ./server/servertest
+	go test -run '^$$' -bench . -benchtime $(BENCH_TIME) ./server
 
 .PHONY: soak
 soak: ## Run the long checks whole: random scenarios, faults, fuzzing

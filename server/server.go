@@ -40,6 +40,12 @@ type Server struct {
 	grpcAddr  net.Addr
 }
 
+// cluster is the brokers and the connections to them.
+type cluster interface {
+	exporting.Cluster
+	Close() error
+}
+
 // Run serves until the context ends, and then until the calls in flight have ended or the shutdown timeout is over.
 func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	s, err := New(ctx, cfg, log)
@@ -50,24 +56,28 @@ func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 }
 
 // New builds everything from the bottom up, binds the doors and starts to serve. If it fails, all that it began is undone.
-func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *Server, err error) {
+func New(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error) {
+	for _, warning := range cfg.Warnings() {
+		log.WarnContext(ctx, "configuration", "warning", warning)
+	}
+	brokers, err := zeebe.New(zeebeOptions(cfg, log))
+	if err != nil {
+		return nil, err
+	}
+	return newServer(ctx, cfg, log, brokers)
+}
+
+// newServer is New over brokers that are already there. It closes them in the end.
+func newServer(ctx context.Context, cfg *Config, log *slog.Logger, brokers cluster) (_ *Server, err error) {
 	s := &Server{
 		log: log, shutdown: cfg.ShutdownTimeout, lifecycle: lifecycle{log: log}, failed: make(chan error, 3),
 	}
+	s.lifecycle.onStop("broker connections", func(context.Context) error { return brokers.Close() })
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.lifecycle.close(cfg.ShutdownTimeout))
 		}
 	}()
-	for _, warning := range cfg.Warnings() {
-		log.WarnContext(ctx, "configuration", "warning", warning)
-	}
-
-	brokers, err := zeebe.New(zeebeOptions(cfg, log))
-	if err != nil {
-		return nil, err
-	}
-	s.lifecycle.onStop("broker connections", func(context.Context) error { return brokers.Close() })
 
 	fanout, err := exporting.NewFanout(brokers, exporting.Options{
 		Concurrency: cfg.Zeebe.Concurrency, RequestTimeout: cfg.Zeebe.RequestTimeout, PlanTimeout: cfg.Exporting.Timeout,

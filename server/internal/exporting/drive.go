@@ -165,7 +165,11 @@ func (d *drive) run(ctx context.Context, fl *follower) {
 			continue
 		default:
 			written := d.f.pull(d.ctx, lever, d.goal.step(b.ID, lever, o.Readings), d.stop)
-			if sleep(ctx, d.pace(polls.NextBackOff()), written) {
+			wait := d.pace(polls.NextBackOff())
+			if written != nil && !lever.Planned {
+				wait = d.f.opts.RequestTimeout // It answers soon, and until then there is nothing to see.
+			}
+			if sleep(ctx, wait, written) {
 				sleep(ctx, firstPoll, nil)
 			}
 			tries.Reset()

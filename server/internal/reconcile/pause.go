@@ -44,9 +44,8 @@ func (r *Reconciler) pause(ctx context.Context, op *operation) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if placed.Renewed() {
-		r.event(placed.Hold.ID, "%s was renewed by %s", describe(placed.Hold), op.owner)
-	} else {
+	// A renewal is no event: a script that repeats its pause would push what matters out of the list.
+	if !placed.Renewed() {
 		r.event(placed.Hold.ID, "%s was placed by %s", describe(placed.Hold), op.owner)
 	}
 	view, err := r.await(ctx, op, placed.After.Revision, forRevert, func(s hold.State) bool {

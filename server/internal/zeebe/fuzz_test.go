@@ -1,11 +1,14 @@
 package zeebe
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
 	"unicode"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/exportgate/exportgate/gen/gateway_protocol"
@@ -44,6 +47,32 @@ func FuzzPartitions(f *testing.F) {
 			if i > 0 && readings[i-1].Partition.Compare(r.Partition) >= 0 {
 				t.Errorf("%s comes twice or out of order", r.Partition)
 			}
+		}
+	})
+}
+
+// FuzzMembers compares the walk over an object with encoding/json.
+func FuzzMembers(f *testing.F) {
+	for _, seed := range []string{
+		newer, closed, `{ "a" : 1 , "b":[1,{"c":"}\\""}] ,"d":"\u0041\\\\","":null, "e":-1e9,"f":true}`, `{}`, `{"\xff":"\xff"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		text := bytes.TrimSpace(body)
+		if len(text) == 0 || text[0] != '{' || !json.Valid(text) {
+			return
+		}
+		var want map[string]json.RawMessage
+		if err := json.Unmarshal(text, &want); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]json.RawMessage{}
+		for key, value := range members(text) {
+			got[unquote(key)] = value
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("-encoding/json +members:\n%s", diff)
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 
@@ -17,26 +16,15 @@ import (
 var errEmptyMap = errors.New("it answered an empty map: what its replicas do is not known while one of them is " +
 	"starting, inactive or changing its role")
 
-// unsaid is a position that the broker left out or said null for. No log has it.
-const unsaid = math.MinInt64
-
-// replica is what is read of one replica in GET partitions. The rest of it (snapshots, the clock, the tree of healths)
-// is skipped.
-type replica struct {
-	Role              string `json:"role"`
-	ExporterPhase     string `json:"exporterPhase"`
-	ProcessedPosition int64  `json:"processedPosition"`
-	ExportedPosition  int64  `json:"exportedPosition"`
-	Health            struct {
-		Status string `json:"status"`
-	} `json:"health"`
-}
-
 // decodePartitions decodes the answer to GET partitions: a map from partition id to replica, or where there are several
 // tenants a map from tenant to such a map (zeebe-facts.md 4.1). Words that are not known and nulls become Unknown; what
 // might hide a replica is an error. Readings come back by partition, at least one.
 func decodePartitions(body []byte) ([]exporting.Reading, error) {
-	readings, err := decodeReplicas(body, "", nil)
+	text := bytes.TrimSpace(body)
+	if len(text) == 0 || text[0] != '{' || !json.Valid(text) {
+		return nil, misread(json.Unmarshal(text, new(map[string]json.RawMessage)), body)
+	}
+	readings, err := decodeReplicas(text, "", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -49,47 +37,28 @@ func decodePartitions(body []byte) ([]exporting.Reading, error) {
 	return readings, nil
 }
 
-// decodeReplicas appends the replicas of one map. It goes key by key because a Go map would hide a key that comes
-// twice.
-func decodeReplicas(body []byte, tenant string, readings []exporting.Reading) ([]exporting.Reading, error) {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, misread(err, body)
-	}
+// decodeReplicas appends the replicas of one map.
+func decodeReplicas(object []byte, tenant string, readings []exporting.Reading) ([]exporting.Reading, error) {
 	before := len(readings)
-	var r replica // One for all of them, as it lives on the heap.
-	for dec.More() {
-		t, err := dec.Token()
-		key, ok := t.(string)
-		if err != nil || !ok {
-			return nil, misread(err, body)
-		}
+	for quoted, value := range members(object) {
+		key := unquote(quoted)
 		id, err := strconv.ParseInt(key, 10, 32)
 		switch {
 		case err == nil:
-			r = replica{ProcessedPosition: unsaid, ExportedPosition: unsaid}
-			if err := dec.Decode(&r); err != nil {
-				return nil, misread(err, body)
-			}
-			reading, err := r.reading(exporting.PartitionID{Tenant: tenant, ID: int32(id)})
+			reading, err := decodeReplica(value, exporting.PartitionID{Tenant: tenant, ID: int32(id)})
 			if err != nil {
 				return nil, err
 			}
 			readings = append(readings, reading)
-		case tenant == "" && key != "" && plain(key) == nil:
-			var ofTenant json.RawMessage
-			if err := dec.Decode(&ofTenant); err != nil {
-				return nil, misread(err, body)
-			}
-			if readings, err = decodeReplicas(ofTenant, key, readings); err != nil {
+		case tenant == "" && key != "" && plain(key) == nil && value[0] == '{':
+			if readings, err = decodeReplicas(value, key, readings); err != nil {
 				return nil, fmt.Errorf("tenant %q: %w", excerpt(key, shortExcerpt), err)
 			}
+		case value[0] != '{':
+			return nil, misread(nil, object)
 		default:
 			return nil, fmt.Errorf("it answered the partition id %q, which is not a number", excerpt(key, shortExcerpt))
 		}
-	}
-	if err := end(dec); err != nil {
-		return nil, misread(err, body)
 	}
 	if len(readings) == before {
 		return nil, errEmptyMap
@@ -97,40 +66,60 @@ func decodeReplicas(body []byte, tenant string, readings []exporting.Reading) ([
 	return readings, nil
 }
 
-// end reads the closing brace and makes sure that nothing follows it.
-func end(dec *json.Decoder) error {
-	if _, err := dec.Token(); err != nil {
-		return err
+// decodeReplica reads what is needed of one replica. The rest (snapshots, the clock, the tree of healths) is passed over.
+func decodeReplica(value []byte, id exporting.PartitionID) (exporting.Reading, error) {
+	if value[0] != '{' && value[0] != 'n' {
+		return exporting.Reading{}, misread(nil, value)
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("text follows the end")
+	reading := exporting.Reading{Partition: id}
+	var role, phase, health string
+	if value[0] == '{' {
+		for key, v := range members(value) {
+			var err error
+			switch string(key) {
+			case `"role"`:
+				role, err = textOf("role", v)
+			case `"exporterPhase"`:
+				phase, err = textOf("exporterPhase", v)
+			case `"processedPosition"`:
+				reading.Processed.Value, reading.Processed.Known, err = numberOf("processedPosition", v)
+			case `"exportedPosition"`:
+				reading.Exported.Value, reading.Exported.Known, err = numberOf("exportedPosition", v)
+			case `"health"`:
+				health, err = statusOf(v)
+			}
+			if err != nil {
+				return exporting.Reading{}, err
+			}
+		}
 	}
-	return nil
-}
-
-// reading translates a replica.
-func (r *replica) reading(id exporting.PartitionID) (exporting.Reading, error) {
 	switch {
 	case id.ID <= 0:
 		return exporting.Reading{}, fmt.Errorf("it answered the partition id %d, but they start at 1", id.ID)
-	case r.Role == "" && r.ExporterPhase == "":
+	case role == "" && phase == "":
 		return exporting.Reading{}, fmt.Errorf("it answered neither role nor exporter phase of %s", id)
 	}
-	return exporting.Reading{
-		Partition: id,
-		Role:      roleOf(r.Role),
-		Phase:     phaseOf(r.ExporterPhase),
-		Processed: positionOf(r.ProcessedPosition),
-		Exported:  positionOf(r.ExportedPosition),
-		Health:    healthOf(r.Health.Status),
-	}, nil
+	reading.Role, reading.Phase, reading.Health = roleOf(role), phaseOf(phase), healthOf(health)
+	return reading, nil
 }
 
-func positionOf(v int64) exporting.Position {
-	if v == unsaid {
-		return exporting.Position{}
+// statusOf is the status in a replica's health; empty where there is none.
+func statusOf(health []byte) (status string, err error) {
+	switch health[0] {
+	case 'n':
+		return "", nil
+	case '{':
+	default:
+		return "", fmt.Errorf("it answered a %s for health", kindOf(health))
 	}
-	return exporting.At(v)
+	for key, value := range members(health) {
+		if string(key) == `"status"` {
+			if status, err = textOf("health.status", value); err != nil {
+				return "", err
+			}
+		}
+	}
+	return status, nil
 }
 
 func phaseOf(word string) exporting.Phase {
