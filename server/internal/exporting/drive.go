@@ -164,7 +164,8 @@ func (d *drive) run(ctx context.Context, fl *follower) {
 			sleep(ctx, d.pace(tries.NextBackOff()), fl.poke) // How to move it is not known yet.
 			continue
 		default:
-			written := d.f.pull(d.ctx, lever, d.goal.step(b.ID, lever, o.Readings), d.stop)
+			phase := d.goal.step(b.ID, lever, o.Readings, d.f.maySoften(lever.ID))
+			written := d.f.pull(d.ctx, lever, phase, !showAll(o.Readings, phase), d.stop)
 			wait := d.pace(polls.NextBackOff())
 			if written != nil && !lever.Planned {
 				wait = d.f.opts.RequestTimeout // It answers soon, and until then there is nothing to see.

@@ -25,7 +25,11 @@ func (g Goal) Strict() bool {
 
 // met reports whether every replica on a broker shows what the goal asks of it, at this one reading.
 func (g Goal) met(broker BrokerID, readings []Reading) bool {
-	want := g.Want(broker)
+	return showAll(readings, g.Want(broker))
+}
+
+// showAll reports whether every replica gives what want asks for.
+func showAll(readings []Reading, want Phase) bool {
 	for i := range readings {
 		if !readings[i].shows(want) {
 			return false
@@ -41,11 +45,15 @@ func (r *Reading) shows(want Phase) bool {
 
 // step is the phase to write next to bring a broker from what it shows to what the goal wants. A revert from a soft to a
 // hard pause goes by way of EXPORTING where the direct way could damage the pause file (zeebe-facts.md 8.12): the soft
-// pause has let records through already, so nothing is lost by it. A pause never takes that way; there the driver refuses.
-func (g Goal) step(broker BrokerID, lever Lever, readings []Reading) Phase {
+// pause has let records through already, so nothing is lost by it; and so it does where a soft pause may still be on its
+// way. A pause never takes that way; there the driver refuses.
+func (g Goal) step(broker BrokerID, lever Lever, readings []Reading, maySoften bool) Phase {
 	want := g.Want(broker)
-	if want != PhasePaused || lever.SoftToHard || g.Restore == nil {
+	switch {
+	case want != PhasePaused || lever.SoftToHard || g.Restore == nil:
 		return want
+	case maySoften:
+		return PhaseExporting
 	}
 	for i := range readings {
 		if readings[i].Phase == PhaseSoftPaused {

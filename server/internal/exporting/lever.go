@@ -24,7 +24,8 @@ type lever struct {
 	phase    Phase     // of the last write
 	err      error     // why it failed; nil if it was taken or is under way
 	word     Phase     // the phase of the last write if it was taken; PhaseUnknown if it may or may not take effect
-	seen     bool      // whether the last write was seen to have taken effect
+	seen     bool      // whether no write is outstanding: the last was seen to have taken effect
+	visible  bool      // whether replicas showed another phase when the last was written, so that its effect shows
 	doubt    time.Time // until when an earlier write may still take effect
 	earlier  Phase     // which that write asked for
 	ended    time.Time // when the last write ended
@@ -43,16 +44,16 @@ func newBackoff(last time.Duration) *backoff.ExponentialBackOff {
 // pull writes a phase to a lever, unless such a write is under way or was tried a moment ago. It does not wait: the
 // channel that it returns is closed when the write that is under way ends, and nil if none is.
 //
-// A write that is refused for good is told to refused, once.
+// Visible says that a replica shows another phase now. A write that is refused for good is told to refused, once.
 //
 // A write below 8.10 is never given up: it might be applied after a later one. A planned write outlives its request
 // anyway, and gives way at once to a write of another phase.
-func (f *Fanout) pull(ctx context.Context, l Lever, phase Phase, refused func(error)) <-chan struct{} {
+func (f *Fanout) pull(ctx context.Context, l Lever, phase Phase, visible bool, refused func(error)) <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.levers[l.ID]
 	if s == nil {
-		s = &lever{planned: l.Planned, backoff: newBackoff(f.opts.RetryInterval)}
+		s = &lever{planned: l.Planned, seen: true, backoff: newBackoff(f.opts.RetryInterval)}
 		f.levers[l.ID] = s
 	}
 	now := time.Now()
@@ -72,22 +73,23 @@ func (f *Fanout) pull(ctx context.Context, l Lever, phase Phase, refused func(er
 		base, timeout = ctx, f.opts.PlanTimeout
 	}
 	ctx, cancel := context.WithTimeout(base, timeout)
-	last := s.phase
+	before := *s
 	s.phase, s.err, s.inFlight, s.cancel = phase, nil, make(chan struct{}), cancel
 	if s.word != phase {
-		if !l.Planned && !s.seen && last != PhaseUnknown {
+		if !l.Planned && !s.seen && before.phase != phase {
 			if now.After(s.doubt) || s.earlier != PhaseSoftPaused { // The one that is least welcome later.
-				s.earlier = last
+				s.earlier = before.phase
 			}
 			s.doubt = now.Add(linger)
 		}
-		s.word, s.seen = PhaseUnknown, false
+		s.word, s.seen, s.visible = PhaseUnknown, false, visible
 	}
 	f.writes.Go(func() {
 		defer cancel()
 		err := f.write(ctx, l, phase)
 		f.wrote(s, err, ctx.Err() != nil)
 		if final(err) {
+			f.notWritten(s, before)
 			refused(err)
 		}
 	})
@@ -113,6 +115,13 @@ func (f *Fanout) wrote(s *lever, err error, givenUp bool) {
 	s.next = s.ended.Add(wait)
 }
 
+// notWritten takes back what was assumed of a write that was refused for good, which changed nothing.
+func (f *Fanout) notWritten(s *lever, before lever) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.word, s.seen, s.visible, s.doubt, s.earlier = before.word, before.seen, before.visible, before.doubt, before.earlier
+}
+
 func (f *Fanout) write(ctx context.Context, l Lever, phase Phase) error {
 	// A planned write lasts as long as the plan: it must not keep a place that reads need.
 	if !l.Planned {
@@ -127,16 +136,18 @@ func (f *Fanout) write(ctx context.Context, l Lever, phase Phase) error {
 }
 
 // noteApplied records that a broker, in a read that began after the last write to its lever had been taken, showed what
-// that write asked for. One broker says nothing of a plan for all: see noteQuiet. f.mu is held.
+// that write asked for. If it showed something else before, this and all earlier writes, whose order brokers keep, have
+// taken effect; if not, it proves nothing until the earlier ones are too old to matter. One broker says nothing of a plan for all: see noteQuiet. f.mu is held.
 func (f *Fanout) noteApplied(id LeverID, started time.Time, readings []Reading) {
 	s := f.levers[id]
 	if s == nil || s.planned || s.word == PhaseUnknown || s.inFlight != nil || started.Before(s.ended) {
 		return
 	}
-	for i := range readings {
-		if !readings[i].shows(s.word) {
-			return
-		}
+	if !showAll(readings, s.word) {
+		return
+	}
+	if s.visible {
+		s.doubt = time.Time{}
 	}
 	s.seen = time.Now().After(s.doubt)
 }
@@ -162,6 +173,13 @@ func (f *Fanout) hasWord(id LeverID, phase Phase) bool {
 }
 
 // maySoften reports whether a write that was not seen to take effect may still turn the lever's replicas SOFT_PAUSED.
+func (f *Fanout) maySoften(id LeverID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.levers[id]
+	return s != nil && s.maySoften()
+}
+
 func (s *lever) maySoften() bool {
 	return !s.seen && s.phase == PhaseSoftPaused || time.Now().Before(s.doubt) && s.earlier == PhaseSoftPaused
 }

@@ -64,11 +64,15 @@ func (r *Reconciler) pause(ctx context.Context, op *operation) (Result, error) {
 		return Result{}, err
 	}
 	failed := r.notSettled(op.request, OutcomeKept, view)
-	if op.onFailure == Keep || placed.Renewed() {
+	refused := !errors.Is(err, errLate) // A broker refused for good: to go on would be in vain.
+	if placed.Renewed() || op.onFailure == Keep && !refused {
 		r.event(placed.Hold.ID, "%s is kept although not settled: %v", describe(placed.Hold), failed)
 		return Result{}, failed
 	}
-	return Result{}, r.revert(ctx, op, placed, before, failed)
+	if reverted := r.revert(ctx, op, placed, before, failed); !refused || failed.Outcome != OutcomeReverted {
+		return Result{}, reverted
+	}
+	return Result{}, err
 }
 
 // place checks what a new hold needs and writes it. One pause at a time does so, so that what was checked still holds when
@@ -104,8 +108,8 @@ func (r *Reconciler) revert(ctx context.Context, op *operation, placed hold.Plac
 	if !ok {
 		return &SupersededError{Hold: placed.Hold.ID}
 	}
-	r.event(placed.Hold.ID, "%s was withdrawn: %v", describe(placed.Hold), failed)
 	failed.Outcome = OutcomeReverting
+	r.event(placed.Hold.ID, "%s was withdrawn: %v", describe(placed.Hold), failed)
 	_, err := r.await(ctx, op, state.Revision, nothing, func(s hold.State) bool { return s.Revision == state.Revision })
 	if err == nil {
 		failed.Outcome = OutcomeReverted

@@ -13,12 +13,14 @@ import (
 
 func TestFailedPauseIsReverted(t *testing.T) {
 	tests := map[string]struct {
-		before []exporting.Phase
-		phase  exporting.Phase
+		before  []exporting.Phase
+		phase   exporting.Phase
+		outcome reconcile.Outcome
 	}{
-		"exporting":              {[]exporting.Phase{exports, exports, exports}, hard},
-		"foreign pauses":         {[]exporting.Phase{hard, exports, soft}, soft},
-		"foreign pause all over": {[]exporting.Phase{hard, hard, hard}, soft},
+		"exporting":      {[]exporting.Phase{exports, exports, exports}, hard, reconcile.OutcomeReverted},
+		"foreign pauses": {[]exporting.Phase{hard, exports, soft}, soft, reconcile.OutcomeReverted},
+		// The soft pause that broker 1 swallowed may still be on its way, so that nothing is proven yet.
+		"foreign pause all over": {[]exporting.Phase{hard, hard, hard}, soft, reconcile.OutcomeReverting},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -30,12 +32,14 @@ func TestFailedPauseIsReverted(t *testing.T) {
 				r.cluster.SetFault(1, exportingtest.Swallow)
 				_, err := r.pause(t, test.phase, 10*time.Second, 0)
 				failed, ok := errors.AsType[*reconcile.NotSettledError](err)
-				if !ok || failed.Outcome != reconcile.OutcomeReverted || len(failed.Failures) == 0 {
+				if !ok || failed.Outcome != test.outcome || len(failed.Failures) == 0 {
 					t.Fatalf("error %v", err)
 				}
 				if !strings.Contains(err.Error(), "partitions 1, 2, 3 on broker 1: reads ") {
 					t.Errorf("the error names no replica: %v", err)
 				}
+				r.cluster.SetFault(1, exportingtest.Healthy)
+				wait(10 * time.Second)
 				r.show(t, test.before...)
 			})
 		})

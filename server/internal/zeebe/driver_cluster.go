@@ -19,7 +19,8 @@ func changeOf(phase exporting.Phase) string {
 }
 
 // writeCluster asks the brokers from 8.10 on to carry out a change together. Any of them takes it; the first is asked
-// that tells that nothing is pending, because a change that meets another one is refused, or comes out of order.
+// that tells that nothing is pending, because a change that meets another one is refused, or comes out of order; and the
+// next in turn where that one did not take the last change.
 func (c *Client) writeCluster(ctx context.Context, phase exporting.Phase) error {
 	addresses := c.memory.ofGeneration(planned)
 	if len(addresses) == 0 {
@@ -32,8 +33,10 @@ func (c *Client) writeCluster(ctx context.Context, phase exporting.Phase) error 
 	if words, members := config.describe(); words != "" {
 		return &exporting.PendingChangeError{Change: words, Members: members}
 	}
-	// The answer comes when the plan is carried out, which may be a minute: only the caller knows how long to wait.
-	a, err := c.send(ctx, http.MethodPost, address, changeOf(phase), 0)
+	// The answer comes when the plan is carried out, which may be a minute. But the plan goes on without anybody waiting,
+	// and GET cluster shows it: a broker that says nothing for long may not have begun one, and another is asked next.
+	address = c.memory.inTurn(addresses, address)
+	a, err := c.send(ctx, http.MethodPost, address, changeOf(phase), c.timeout)
 	switch {
 	case err != nil:
 	case a.status == http.StatusNotFound:
@@ -44,6 +47,7 @@ func (c *Client) writeCluster(ctx context.Context, phase exporting.Phase) error 
 		err = judgeChange(a)
 	}
 	if err != nil {
+		c.memory.passTurn()
 		return located(c.memory.id(address), address, err)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package zeebe
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"testing"
@@ -106,22 +105,32 @@ func TestWriteClusterThroughAnother(t *testing.T) {
 	wantPosts(t, alive, "POST /exporting/pause")
 }
 
-// TestWriteClusterOutlastsTimeout proves that a plan may take longer than any other request, and ends with the caller.
-func TestWriteClusterOutlastsTimeout(t *testing.T) {
-	b := newFakeBroker(t).new810("EXPORTING")
-	c := newClient(t, func(o *Options) { o.RequestTimeout = 100 * time.Millisecond }, b)
-	lever := leverOf(t, c)
-	ctx, cancel := context.WithCancel(t.Context())
-	b.handle("POST /exporting/pause", func(_ http.ResponseWriter, r *http.Request) {
-		select {
-		case <-r.Context().Done():
-			t.Error("the request was given up after the timeout of others")
-		case <-time.After(300 * time.Millisecond):
-		}
-		cancel()
-		<-r.Context().Done()
-	})
-	wantError(t, c.Write(ctx, lever, exporting.PhasePaused), "given up before it answered")
+// TestWriteClusterTakesTurns proves that a change which one broker does not take, in whatever way, is sent to another the
+// next time, and that one which is taken stays where it is.
+func TestWriteClusterTakesTurns(t *testing.T) {
+	for name, refuse := range map[string]func(*fakeBroker){
+		"hangs":   func(b *fakeBroker) { b.hangs("POST /exporting/pause") },
+		"fails":   func(b *fakeBroker) { b.on("POST /exporting/pause", http.StatusInternalServerError, "") },
+		"is HTML": func(b *fakeBroker) { b.on("POST /exporting/pause", http.StatusOK, html) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			first, second := newFakeBroker(t).new810("EXPORTING"), newFakeBroker(t).new810("EXPORTING")
+			c := newClient(t, func(o *Options) { o.RequestTimeout = 200 * time.Millisecond }, first, second)
+			lever := leverOf(t, c)
+			c.memory.prefer(first.address())
+			refuse(first)
+			first.requests()
+			if err := c.Write(t.Context(), lever, exporting.PhasePaused); err == nil {
+				t.Fatal("a change that was not taken succeeded")
+			}
+			for range 2 {
+				if err := c.Write(t.Context(), lever, exporting.PhasePaused); err != nil {
+					t.Error(err)
+				}
+			}
+			wantPosts(t, second, "POST /exporting/pause", "POST /exporting/pause")
+		})
+	}
 }
 
 func TestWriteClusterUnknown(t *testing.T) {

@@ -28,6 +28,8 @@ type memory struct {
 	preferred string
 	// tenants reports that replicas of several tenants were read.
 	tenants bool
+	// turn counts the changes of the cluster that were not taken.
+	turn int
 	// trouble is the discovery's trouble that was logged last.
 	trouble string
 }
@@ -204,6 +206,38 @@ func (m *memory) inOrderOfPreference(addresses []string) []string {
 		return addresses
 	}
 	return slices.Concat(addresses[i:i+1], addresses[:i], addresses[i+1:])
+}
+
+// inTurn returns the address to send a change of the cluster to: the first, or another for each time that it was not taken.
+func (m *memory) inTurn(addresses []string, first string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return addresses[(max(slices.Index(addresses, first), 0)+m.turn)%len(addresses)]
+}
+
+// passTurn notes that a change of the cluster was not taken.
+func (m *memory) passTurn() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.turn++
+}
+
+// doubtOld makes brokers that showed to be old be asked again while others are new: an upgrade may have passed without a
+// silence that anybody noticed, and a broker that answers 404 while it starts looks old.
+func (m *memory) doubtOld() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	mixed := map[generation]bool{}
+	for _, r := range m.brokers {
+		if r.present {
+			mixed[r.generation()] = true
+		}
+	}
+	for _, r := range m.brokers {
+		if mixed[planned] && mixed[perBroker] && r.learnt == perBroker && !r.quiet {
+			r.fresh, r.probeFrom = false, time.Time{}
+		}
+	}
 }
 
 // name takes over the ids of endpoints.

@@ -32,6 +32,7 @@ func (c *Client) Topology(ctx context.Context) (*exporting.Topology, error) {
 		return nil, fmt.Errorf("the brokers cannot be found: %w", err)
 	}
 	c.memory.meet(found.endpoints, time.Now())
+	c.memory.doubtOld()
 	addresses := make([]string, len(found.endpoints))
 	for i, e := range found.endpoints {
 		addresses[i] = e.address

@@ -48,7 +48,7 @@ type Options struct {
 	// ClusterSize, Partitions and ReplicationFactor are what the cluster is configured to be. They are asked only where
 	// neither brokers nor gateway tell.
 	ClusterSize, Partitions, ReplicationFactor int
-	// RequestTimeout bounds each request but a change of 8.10, which lasts as long as its caller waits; 8s if zero.
+	// RequestTimeout bounds each request; 8s if zero. A change of 8.10 goes on when its request is given up.
 	RequestTimeout time.Duration
 	// AllowSoftToHard lets PAUSED be written over SOFT_PAUSED below 8.10 too, for brokers that are known to have the fix
 	// (zeebe-facts.md 3.5 f).
