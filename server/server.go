@@ -80,7 +80,7 @@ func newServer(ctx context.Context, cfg *Config, log *slog.Logger, brokers clust
 	}()
 
 	fanout, err := exporting.NewFanout(brokers, exporting.Options{
-		Concurrency: cfg.Zeebe.Concurrency, RequestTimeout: cfg.Zeebe.RequestTimeout, PlanTimeout: cfg.Exporting.Timeout,
+		Concurrency: cfg.Zeebe.Concurrency, RequestTimeout: fanoutTimeout(cfg), PlanTimeout: cfg.Exporting.Timeout,
 		ConfirmInterval: cfg.Exporting.ConfirmInterval, RetryInterval: cfg.Exporting.ReconcileInterval,
 	})
 	if err != nil {

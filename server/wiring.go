@@ -31,6 +31,10 @@ func onFailure(o OnFailure) reconcile.OnFailure {
 // what was late.
 func callTimeout(cfg *Config) time.Duration { return cfg.Exporting.Timeout + time.Second }
 
+// fanoutTimeout is how long the fan-out gives a request: a little more than the client of the brokers gives it, so that it
+// is the client that says what happened.
+func fanoutTimeout(cfg *Config) time.Duration { return cfg.Zeebe.RequestTimeout + 500*time.Millisecond }
+
 // info is what the info endpoint tells.
 func (s *Server) info(build Build, view *exporting.View) gateway.Info {
 	info := gateway.Info{Version: build.Version, Commit: build.Commit}

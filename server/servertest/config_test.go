@@ -1,0 +1,220 @@
+package servertest_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/exportgate/exportgate/server/internal/embedded"
+	"github.com/exportgate/exportgate/server/servertest"
+)
+
+// exchange sends a request to the HTTP door and returns what came back.
+func exchange(t *testing.T, h *servertest.Harness, method, target string, headers ...string) (answer *http.Response, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+h.Server.HTTPAddr().String()+target, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err = client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(answer.Body)
+	if err := answer.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(text)
+}
+
+// with starts a server with settings over a cluster.
+func with(t *testing.T, cluster embedded.Options, settings map[string]string) *servertest.Harness {
+	t.Helper()
+	return servertest.Start(t, servertest.Options{Cluster: cluster, Settings: settings})
+}
+
+// Settings that can be seen from outside have their effect.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(*testing.T){
+		"management.endpoints.web.base-path": func(t *testing.T) {
+			h := with(t, embedded.Options{}, map[string]string{"management.endpoints.web.base-path": "/orchestration/actuator"})
+			if a, body := exchange(t, h, "POST", "/orchestration/actuator/exporting/pause/"); a.StatusCode != http.StatusOK {
+				t.Errorf("got %d %s", a.StatusCode, body)
+			}
+			if a, _ := exchange(t, h, "POST", "/actuator/exporting/resume"); a.StatusCode != http.StatusNotFound {
+				t.Errorf("the default path answers %d", a.StatusCode)
+			}
+		},
+		"management.exporting.response": func(t *testing.T) {
+			h := with(t, embedded.Options{}, map[string]string{"management.exporting.response": "no-content"})
+			if a, body := exchange(t, h, "POST", "/actuator/exporting/pause"); a.StatusCode != http.StatusNoContent || body != "" {
+				t.Errorf("got %d %s", a.StatusCode, body)
+			}
+			if a, body := exchange(t, h, "POST", "/actuator/exporting/resume", "Prefer", "return=representation"); a.StatusCode != http.StatusOK ||
+				!strings.HasPrefix(body, `{"body":null,"status":204,"contentType":null,"report":{`) {
+				t.Errorf("got %d %s", a.StatusCode, body)
+			}
+		},
+		"server.port off": func(t *testing.T) {
+			h := with(t, embedded.Options{}, map[string]string{"server.port": "-1"})
+			if h.Server.HTTPAddr() != nil || !h.Route(t, servertest.GRPC).GetStatus(t.Context()).OK() {
+				t.Error("the HTTP door is open, or the other is not")
+			}
+		},
+		"grpc.port off": func(t *testing.T) {
+			h := with(t, embedded.Options{}, map[string]string{"grpc.port": "-1"})
+			if h.Server.GRPCAddr() != nil || !h.Route(t, servertest.HTTP).GetStatus(t.Context()).OK() {
+				t.Error("the gRPC door is open, or the other is not")
+			}
+		},
+		"zeebe.version": func(t *testing.T) { // It forces the way that brokers are driven, against what they are.
+			h := with(t, embedded.Options{Version: "8.10"}, map[string]string{"zeebe.version": "8.4.2"})
+			o := h.Route(t, servertest.GRPC).Pause(t.Context(), soft())
+			if o.Code != codes.FailedPrecondition || o.Reason != unsupported || o.Metadata["version"] != "8.4.2" {
+				t.Errorf("got %v", o)
+			}
+		},
+		"exporting.on-failure": func(t *testing.T) {
+			h := with(t, embedded.Options{}, map[string]string{"exporting.on-failure": "keep", "exporting.timeout": "1s"})
+			h.Cluster.Broker(1).SetFaults(embedded.Swallow())
+			o := h.Route(t, servertest.HTTP).Pause(t.Context(), hard())
+			if o.Reason != notSettled || o.Metadata["outcome"] != "kept" {
+				t.Errorf("got %v", o)
+			}
+		},
+		"exporting.timeout": func(t *testing.T) { // It clamps what callers ask for.
+			h := with(t, embedded.Options{}, map[string]string{"exporting.timeout": "500ms"})
+			h.Cluster.Broker(1).SetFaults(embedded.Swallow())
+			if o := h.Route(t, servertest.GRPC).Pause(t.Context(), hard()); o.Reason != notSettled {
+				t.Errorf("got %v", o)
+			}
+		},
+		"exporting.confirm-interval": func(t *testing.T) {
+			h := with(t, embedded.Options{}, map[string]string{"exporting.confirm-interval": "700ms"})
+			began := time.Now()
+			o := h.Route(t, servertest.GRPC).Pause(t.Context(), hard())
+			if took := time.Since(began); !o.OK() || took < 700*time.Millisecond {
+				t.Errorf("got %v after %v", o, took)
+			}
+		},
+		"exporting.allow-soft-to-hard": func(t *testing.T) {
+			h := with(t, embedded.Options{}, map[string]string{"exporting.allow-soft-to-hard": "true"})
+			route := h.Route(t, servertest.HTTP)
+			if o := route.Pause(t.Context(), soft()); !o.OK() {
+				t.Fatal(o)
+			}
+			if o := route.Pause(t.Context(), hard()); !o.OK() || !h.AllIn(embedded.Paused) {
+				t.Errorf("got %v", o)
+			}
+		},
+		"zeebe.request-timeout": func(t *testing.T) {
+			h := with(t, embedded.Options{}, map[string]string{"zeebe.request-timeout": "300ms"})
+			h.Cluster.Broker(1).SetFaults(embedded.Hang())
+			servertest.Await(t, "the hanging broker is named with the timeout", func() bool {
+				reason := h.Route(t, servertest.GRPC).GetStatus(t.Context()).Status.GetUnsettledReason()
+				return strings.Contains(reason, "no answer within 300ms")
+			})
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
+	}
+}
+
+// Brokers are found in every way that is configured, with base paths and context paths, and driven to a true success.
+func TestDiscovery(t *testing.T) {
+	t.Parallel()
+	tests := map[string]servertest.Options{
+		"by id":            {Discovery: servertest.ByID},
+		"by address":       {Discovery: servertest.ByURL},
+		"by gateway":       {Discovery: servertest.ByGateway, Cluster: embedded.Options{DistinctHosts: true}},
+		"by gateway, 8.10": {Discovery: servertest.ByGateway, Cluster: embedded.Options{DistinctHosts: true, Version: "8.10"}},
+		"context path":     {Cluster: embedded.Options{BasePath: "/orchestration/actuator"}},
+		"five brokers":     {Cluster: embedded.Options{Brokers: 5, Partitions: 7}},
+		"one broker":       {Cluster: embedded.Options{Brokers: 1, Partitions: 1}},
+		"one replica":      {Cluster: embedded.Options{ReplicationFactor: 1}},
+		// Brokers before 8.3 do not tell what the cluster is configured to be, nor what a follower does.
+		"counts": {
+			Cluster:  embedded.Options{Version: "8.2.30"},
+			Settings: map[string]string{"zeebe.cluster-size": "3", "zeebe.partitions": "3", "zeebe.replication-factor": "3"},
+		},
+	}
+	for name, options := range tests {
+		for _, door := range servertest.Doors() {
+			t.Run(name+"/"+string(door), func(t *testing.T) {
+				t.Parallel()
+				h := servertest.Start(t, options)
+				route := h.Route(t, door)
+				for _, phase := range []embedded.Phase{embedded.SoftPaused, embedded.Exporting, embedded.Paused, embedded.Exporting} {
+					o := servertest.Outcome{}
+					if phase == embedded.Exporting {
+						o = route.Resume(t.Context(), resume())
+					} else {
+						o = route.Pause(t.Context(), pauseTo(phase))
+					}
+					if !o.OK() || !h.AllIn(phase) {
+						t.Fatalf("to %s: got %v, astray %+v", phase, o, h.Astray(phase))
+					}
+				}
+			})
+		}
+	}
+}
+
+// With a broker missing in the configuration completeness is not proven, whatever the others answer.
+func TestABrokerIsMissingInTheConfiguration(t *testing.T) {
+	t.Parallel()
+	for _, form := range []string{"%d=%s", "%[2]s"} {
+		cluster, err := embedded.Start(t.Context(), embedded.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cluster.Close() })
+		var two []string
+		for i, address := range cluster.Addresses()[:2] {
+			two = append(two, fmt.Sprintf(form, i, address))
+		}
+		h := with(t, embedded.Options{}, map[string]string{"zeebe.brokers": strings.Join(two, ","), "exporting.timeout": "1s"})
+		o := h.Route(t, servertest.GRPC).Pause(t.Context(), hard())
+		if o.Reason != incomplete || len(cluster.Writes()) > 0 {
+			t.Errorf("%s: got %v, writes %v", form, o, cluster.Writes())
+		}
+	}
+}
+
+// The actuator endpoints tell what is there and how it is.
+func TestActuatorEndpoints(t *testing.T) {
+	t.Parallel()
+	h := with(t, embedded.Options{Version: "8.10"}, nil)
+	servertest.Await(t, "the brokers are known", func() bool {
+		_, body := exchange(t, h, "GET", "/actuator/info")
+		return strings.Contains(body, "8.10")
+	})
+	for path, want := range map[string]string{
+		"": `"_links"`, "/health": `"status":"UP"`, "/health/liveness": `"status":"UP"`, "/health/readiness": `"status":"UP"`,
+		"/exporting": `"target"`,
+	} {
+		a, body := exchange(t, h, "GET", "/actuator"+path, "Accept", "application/vnd.spring-boot.actuator.v3+json")
+		if a.StatusCode != http.StatusOK || !json.Valid([]byte(body)) || !strings.Contains(body, want) ||
+			!strings.HasPrefix(a.Header.Get("Content-Type"), "application/vnd.spring-boot.actuator.v3+json") {
+			t.Errorf("%s: got %d %v %s", path, a.StatusCode, a.Header, body)
+		}
+	}
+}
