@@ -146,7 +146,7 @@ func TestLeadersChangeUnderAHold(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		t.awaitReads(h, 3)
+		t.awaitReads(h)
 		t.awaitQuiet(h, embedded.Paused)
 		t.expectSuccess(h, route.Resume(t.Context(), resume()), embedded.Exporting)
 	})
@@ -166,7 +166,7 @@ func TestForeignResumeReleasesTheHold(t *testing.T) {
 			s := route.GetStatus(t.Context()).Status
 			return len(s.GetHolds()) == 0 && s.GetTarget() == phaseOf(embedded.Exporting)
 		})
-		t.awaitReads(h, 3)
+		t.awaitReads(h)
 		t.awaitQuiet(h, embedded.Exporting)
 	})
 }

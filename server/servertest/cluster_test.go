@@ -122,8 +122,9 @@ func (t try) awaitForeign(h *servertest.Harness, phase embedded.Phase) {
 }
 
 // awaitReads waits until every broker that is up was read some more times: the loop has passed by then.
-func (t try) awaitReads(h *servertest.Harness, times int) {
+func (t try) awaitReads(h *servertest.Harness) {
 	t.Helper()
+	const times = 3
 	before := reads(h)
 	servertest.Await(t, "the server looks again", func() bool {
 		for i, now := range reads(h) {

@@ -2,6 +2,7 @@ package servertest_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,8 +16,15 @@ import (
 	"github.com/exportgate/exportgate/server/servertest"
 )
 
-// exchange sends a request to the HTTP door and returns what came back.
-func exchange(t *testing.T, h *servertest.Harness, method, target string, headers ...string) (answer *http.Response, body string) {
+// answer is what came back from the HTTP door.
+type answer struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+// exchange sends a request to the HTTP door. Headers are names and values in turn.
+func exchange(t *testing.T, h *servertest.Harness, method, target string, headers ...string) answer {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+h.Server.HTTPAddr().String()+target, http.NoBody)
 	if err != nil {
@@ -26,18 +34,15 @@ func exchange(t *testing.T, h *servertest.Harness, method, target string, header
 		request.Header.Set(headers[i], headers[i+1])
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	answer, err = client.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := io.ReadAll(answer.Body)
-	if err := answer.Body.Close(); err != nil {
+	body, err := io.ReadAll(response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer, string(text)
+	return answer{response.StatusCode, response.Header, string(body)}
 }
 
 // with starts a server with settings over a cluster.
@@ -49,70 +54,70 @@ func with(t *testing.T, cluster embedded.Options, settings map[string]string) *s
 // Settings that can be seen from outside have their effect.
 func TestSettings(t *testing.T) {
 	t.Parallel()
-	tests := map[string]func(*testing.T){
-		"management.endpoints.web.base-path": func(t *testing.T) {
-			h := with(t, embedded.Options{}, map[string]string{"management.endpoints.web.base-path": "/orchestration/actuator"})
-			if a, body := exchange(t, h, "POST", "/orchestration/actuator/exporting/pause/"); a.StatusCode != http.StatusOK {
-				t.Errorf("got %d %s", a.StatusCode, body)
+	tests := map[string]func(try){
+		"management.endpoints.web.base-path": func(t try) {
+			h := with(t.T, embedded.Options{}, map[string]string{"management.endpoints.web.base-path": "/orchestration/actuator"})
+			if a := exchange(t.T, h, "POST", "/orchestration/actuator/exporting/pause/"); a.code != http.StatusOK {
+				t.Errorf("got %+v", a)
 			}
-			if a, _ := exchange(t, h, "POST", "/actuator/exporting/resume"); a.StatusCode != http.StatusNotFound {
-				t.Errorf("the default path answers %d", a.StatusCode)
-			}
-		},
-		"management.exporting.response": func(t *testing.T) {
-			h := with(t, embedded.Options{}, map[string]string{"management.exporting.response": "no-content"})
-			if a, body := exchange(t, h, "POST", "/actuator/exporting/pause"); a.StatusCode != http.StatusNoContent || body != "" {
-				t.Errorf("got %d %s", a.StatusCode, body)
-			}
-			if a, body := exchange(t, h, "POST", "/actuator/exporting/resume", "Prefer", "return=representation"); a.StatusCode != http.StatusOK ||
-				!strings.HasPrefix(body, `{"body":null,"status":204,"contentType":null,"report":{`) {
-				t.Errorf("got %d %s", a.StatusCode, body)
+			if a := exchange(t.T, h, "POST", "/actuator/exporting/resume"); a.code != http.StatusNotFound {
+				t.Errorf("the default path answers %+v", a)
 			}
 		},
-		"server.port off": func(t *testing.T) {
-			h := with(t, embedded.Options{}, map[string]string{"server.port": "-1"})
+		"management.exporting.response": func(t try) {
+			h := with(t.T, embedded.Options{}, map[string]string{"management.exporting.response": "no-content"})
+			if a := exchange(t.T, h, "POST", "/actuator/exporting/pause"); a.code != http.StatusNoContent || a.body != "" {
+				t.Errorf("got %+v", a)
+			}
+			if a := exchange(t.T, h, "POST", "/actuator/exporting/resume", "Prefer", "return=representation"); a.code != http.StatusOK ||
+				!strings.HasPrefix(a.body, `{"body":null,"status":204,"contentType":null,"report":{`) {
+				t.Errorf("got %+v", a)
+			}
+		},
+		"server.port off": func(t try) {
+			h := with(t.T, embedded.Options{}, map[string]string{"server.port": "-1"})
 			if h.Server.HTTPAddr() != nil || !h.Route(t, servertest.GRPC).GetStatus(t.Context()).OK() {
 				t.Error("the HTTP door is open, or the other is not")
 			}
 		},
-		"grpc.port off": func(t *testing.T) {
-			h := with(t, embedded.Options{}, map[string]string{"grpc.port": "-1"})
+		"grpc.port off": func(t try) {
+			h := with(t.T, embedded.Options{}, map[string]string{"grpc.port": "-1"})
 			if h.Server.GRPCAddr() != nil || !h.Route(t, servertest.HTTP).GetStatus(t.Context()).OK() {
 				t.Error("the gRPC door is open, or the other is not")
 			}
 		},
-		"zeebe.version": func(t *testing.T) { // It forces the way that brokers are driven, against what they are.
-			h := with(t, embedded.Options{Version: "8.10"}, map[string]string{"zeebe.version": "8.4.2"})
+		"zeebe.version": func(t try) { // It forces the way that brokers are driven, against what they are.
+			h := with(t.T, embedded.Options{Version: "8.10"}, map[string]string{"zeebe.version": "8.4.2"})
 			o := h.Route(t, servertest.GRPC).Pause(t.Context(), soft())
 			if o.Code != codes.FailedPrecondition || o.Reason != unsupported || o.Metadata["version"] != "8.4.2" {
 				t.Errorf("got %v", o)
 			}
 		},
-		"exporting.on-failure": func(t *testing.T) {
-			h := with(t, embedded.Options{}, map[string]string{"exporting.on-failure": "keep", "exporting.timeout": "1s"})
+		"exporting.on-failure": func(t try) {
+			h := with(t.T, embedded.Options{}, map[string]string{"exporting.on-failure": "keep", "exporting.timeout": "1s"})
 			h.Cluster.Broker(1).SetFaults(embedded.Swallow())
 			o := h.Route(t, servertest.HTTP).Pause(t.Context(), hard())
 			if o.Reason != notSettled || o.Metadata["outcome"] != "kept" {
 				t.Errorf("got %v", o)
 			}
 		},
-		"exporting.timeout": func(t *testing.T) { // It clamps what callers ask for.
-			h := with(t, embedded.Options{}, map[string]string{"exporting.timeout": "500ms"})
+		"exporting.timeout": func(t try) { // It clamps what callers ask for.
+			h := with(t.T, embedded.Options{}, map[string]string{"exporting.timeout": "500ms"})
 			h.Cluster.Broker(1).SetFaults(embedded.Swallow())
 			if o := h.Route(t, servertest.GRPC).Pause(t.Context(), hard()); o.Reason != notSettled {
 				t.Errorf("got %v", o)
 			}
 		},
-		"exporting.confirm-interval": func(t *testing.T) {
-			h := with(t, embedded.Options{}, map[string]string{"exporting.confirm-interval": "700ms"})
+		"exporting.confirm-interval": func(t try) {
+			h := with(t.T, embedded.Options{}, map[string]string{"exporting.confirm-interval": "700ms"})
 			began := time.Now()
 			o := h.Route(t, servertest.GRPC).Pause(t.Context(), hard())
 			if took := time.Since(began); !o.OK() || took < 700*time.Millisecond {
 				t.Errorf("got %v after %v", o, took)
 			}
 		},
-		"exporting.allow-soft-to-hard": func(t *testing.T) {
-			h := with(t, embedded.Options{}, map[string]string{"exporting.allow-soft-to-hard": "true"})
+		"exporting.allow-soft-to-hard": func(t try) {
+			h := with(t.T, embedded.Options{}, map[string]string{"exporting.allow-soft-to-hard": "true"})
 			route := h.Route(t, servertest.HTTP)
 			if o := route.Pause(t.Context(), soft()); !o.OK() {
 				t.Fatal(o)
@@ -121,8 +126,8 @@ func TestSettings(t *testing.T) {
 				t.Errorf("got %v", o)
 			}
 		},
-		"zeebe.request-timeout": func(t *testing.T) {
-			h := with(t, embedded.Options{}, map[string]string{"zeebe.request-timeout": "300ms"})
+		"zeebe.request-timeout": func(t try) {
+			h := with(t.T, embedded.Options{}, map[string]string{"zeebe.request-timeout": "300ms"})
 			h.Cluster.Broker(1).SetFaults(embedded.Hang())
 			servertest.Await(t, "the hanging broker is named with the timeout", func() bool {
 				reason := h.Route(t, servertest.GRPC).GetStatus(t.Context()).Status.GetUnsettledReason()
@@ -133,7 +138,7 @@ func TestSettings(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t)
+			test(try{T: t})
 		})
 	}
 }
@@ -163,7 +168,7 @@ func TestDiscovery(t *testing.T) {
 				h := servertest.Start(t, options)
 				route := h.Route(t, door)
 				for _, phase := range []embedded.Phase{embedded.SoftPaused, embedded.Exporting, embedded.Paused, embedded.Exporting} {
-					o := servertest.Outcome{}
+					var o servertest.Outcome
 					if phase == embedded.Exporting {
 						o = route.Resume(t.Context(), resume())
 					} else {
@@ -204,17 +209,16 @@ func TestActuatorEndpoints(t *testing.T) {
 	t.Parallel()
 	h := with(t, embedded.Options{Version: "8.10"}, nil)
 	servertest.Await(t, "the brokers are known", func() bool {
-		_, body := exchange(t, h, "GET", "/actuator/info")
-		return strings.Contains(body, "8.10")
+		return strings.Contains(exchange(t, h, "GET", "/actuator/info").body, "8.10")
 	})
 	for path, want := range map[string]string{
 		"": `"_links"`, "/health": `"status":"UP"`, "/health/liveness": `"status":"UP"`, "/health/readiness": `"status":"UP"`,
 		"/exporting": `"target"`,
 	} {
-		a, body := exchange(t, h, "GET", "/actuator"+path, "Accept", "application/vnd.spring-boot.actuator.v3+json")
-		if a.StatusCode != http.StatusOK || !json.Valid([]byte(body)) || !strings.Contains(body, want) ||
-			!strings.HasPrefix(a.Header.Get("Content-Type"), "application/vnd.spring-boot.actuator.v3+json") {
-			t.Errorf("%s: got %d %v %s", path, a.StatusCode, a.Header, body)
+		a := exchange(t, h, "GET", "/actuator"+path, "Accept", "application/vnd.spring-boot.actuator.v3+json")
+		if a.code != http.StatusOK || !json.Valid([]byte(a.body)) || !strings.Contains(a.body, want) ||
+			!strings.HasPrefix(a.header.Get("Content-Type"), "application/vnd.spring-boot.actuator.v3+json") {
+			t.Errorf("%s: got %+v", path, a)
 		}
 	}
 }

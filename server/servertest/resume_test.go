@@ -83,7 +83,7 @@ func TestResumeEndsForeignPauses(t *testing.T) {
 				t.behind(h, phase)
 				writes := len(h.Cluster.Writes())
 				t.awaitForeign(h, phase)
-				t.awaitReads(h, 3)
+				t.awaitReads(h)
 				if len(h.Cluster.Writes()) != writes || !h.AllIn(phase) {
 					t.Errorf("the foreign pause is not left alone: %+v", h.Cluster.Writes())
 				}

@@ -92,7 +92,7 @@ func TestFailedPauseIsRevertedByBroker(t *testing.T) {
 			return has(h, 0, embedded.Paused) && has(h, 1, embedded.Exporting) && has(h, 2, embedded.Exporting)
 		}
 		servertest.Await(t, "each broker is back", back)
-		t.awaitReads(h, 3)
+		t.awaitReads(h)
 		if !back() {
 			t.Errorf("brokers were moved after the revert: %+v", h.Cluster.Replicas())
 		}
