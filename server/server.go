@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,7 @@ type Server struct {
 	log       *slog.Logger
 	shutdown  time.Duration
 	lifecycle lifecycle
+	doors     []stopStep
 	failed    chan error // capacity 3: a door or the loop ended by itself
 	draining  atomic.Bool
 	httpAddr  net.Addr
@@ -97,6 +99,7 @@ func newServer(ctx context.Context, cfg *Config, log *slog.Logger, brokers clust
 	}
 	s.start("reconciler", reconciler.Run)
 
+	s.lifecycle.onStop("doors", s.closeDoors)
 	exportingService := service.New(reconciler, log)
 	chain := interceptor.Options{Logger: log, ClientContext: inprocgrpc.ClientContext}
 	if !cfg.GRPC.Off() {
@@ -135,6 +138,17 @@ func (s *Server) Close() error {
 	return s.lifecycle.close(s.shutdown)
 }
 
+// closeDoors closes them at once: a door that waits for its calls must not leave the other open.
+func (s *Server) closeDoors(ctx context.Context) error {
+	errs := make([]error, len(s.doors))
+	var closing sync.WaitGroup
+	for i, door := range s.doors {
+		closing.Go(func() { errs[i] = door.stop(ctx) })
+	}
+	closing.Wait()
+	return errors.Join(errs...)
+}
+
 // start runs something that blocks until its context ends, and stops it when the server stops.
 func (s *Server) start(name string, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -159,9 +173,10 @@ func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 		return err
 	}
 	s.grpcAddr = l.Addr()
+	streams, endStreams := context.WithCancel(context.Background())
 	server := grpc.NewServer(
 		grpc.ChainUnaryInterceptor(interceptor.Unary(chain)...),
-		grpc.ChainStreamInterceptor(interceptor.Stream(chain)...),
+		grpc.ChainStreamInterceptor(append(interceptor.Stream(chain), interceptor.EndWith(streams))...),
 		grpc.MaxRecvMsgSize(64<<10), // Requests are a few names.
 		grpc.MaxHeaderListSize(32<<10),
 		grpc.MaxConcurrentStreams(1000),
@@ -175,9 +190,9 @@ func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	healthv1.RegisterHealthServer(server, checks)
 	checks.SetServingStatus(exportgatev1.ExportingService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	reflection.Register(server)
-	s.serve("gRPC", l, server.Serve, grpc.ErrServerStopped)
-	s.lifecycle.onStop("gRPC", func(ctx context.Context) error {
+	s.serve("gRPC", l, server.Serve, grpc.ErrServerStopped, func(ctx context.Context) error {
 		checks.Shutdown()
+		endStreams() // A stream that watches would last until the timeout.
 		stopped := make(chan struct{})
 		go func() {
 			server.GracefulStop()
@@ -216,8 +231,7 @@ func (s *Server) openHTTP(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	}
 	s.httpAddr = l.Addr()
 	server := gateway.NewServer(handler, gateway.ServerOptions{Timeout: callTimeout(cfg), Logger: s.log})
-	s.serve("HTTP", l, server.Serve, http.ErrServerClosed)
-	s.lifecycle.onStop("HTTP", func(ctx context.Context) error {
+	s.serve("HTTP", l, server.Serve, http.ErrServerClosed, func(ctx context.Context) error {
 		if err := server.Shutdown(ctx); err != nil {
 			return server.Close()
 		}
@@ -226,8 +240,10 @@ func (s *Server) openHTTP(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	return nil
 }
 
-// serve runs a door until it is stopped.
-func (s *Server) serve(name string, l net.Listener, serve func(net.Listener) error, stopped error) {
+// serve runs a door until it is stopped, which lets its calls end for as long as the context lasts.
+func (s *Server) serve(name string, l net.Listener, serve func(net.Listener) error, stopped error,
+	stop func(context.Context) error,
+) {
 	s.log.Info("listening", "door", name, "address", l.Addr().String())
 	done := make(chan struct{})
 	go func() {
@@ -236,7 +252,11 @@ func (s *Server) serve(name string, l net.Listener, serve func(net.Listener) err
 			s.failed <- fmt.Errorf("%s on %s: %w", name, l.Addr(), err)
 		}
 	}()
-	s.lifecycle.onStop(name+" listener", func(context.Context) error { <-done; return nil })
+	s.doors = append(s.doors, stopStep{name, func(ctx context.Context) error {
+		err := stop(ctx)
+		<-done
+		return err
+	}})
 }
 
 func listen(ctx context.Context, key string, where Listener) (net.Listener, error) {

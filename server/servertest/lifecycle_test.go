@@ -53,7 +53,13 @@ func TestStopLetsCallsEnd(t *testing.T) {
 			h.Cluster.Broker(1).SetFaults(embedded.Late(time.Second))
 			paused := later(func() servertest.Outcome { return h.Route(t, door).Pause(t.Context(), soft()) })
 			try{T: t}.awaitWrite(h)
-			if err := h.Stop(); err != nil {
+			stopped := make(chan error, 1)
+			go func() { stopped <- h.Stop() }()
+			servertest.Await(t, "neither door takes new calls", func() bool { return refuses(t, h.Server.HTTPAddr()) && refuses(t, h.Server.GRPCAddr()) })
+			if len(paused) > 0 {
+				t.Error("the doors were closed only after the call had ended")
+			}
+			if err := <-stopped; err != nil {
 				t.Errorf("stop: %v", err)
 			}
 			if o := <-paused; !o.OK() || !h.AllIn(embedded.SoftPaused) {
@@ -64,6 +70,16 @@ func TestStopLetsCallsEnd(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refuses reports whether nobody listens at an address.
+func refuses(t *testing.T, address net.Addr) bool {
+	t.Helper()
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", address.String())
+	if err == nil {
+		_ = c.Close()
+	}
+	return err != nil
 }
 
 // A call that does not end in time does not keep the server from stopping.
@@ -123,6 +139,9 @@ func TestGRPCHealth(t *testing.T) {
 	go func() { stopped <- h.Stop() }()
 	if response, err := watch.Recv(); err != nil || response.GetStatus() != healthv1.HealthCheckResponse_NOT_SERVING {
 		t.Errorf("while it stops: %v, %v", response, err)
+	}
+	if _, err := watch.Recv(); status.Code(err) != codes.Canceled {
+		t.Errorf("the stream did not end with the server: %v", err)
 	}
 	<-paused
 	if err := <-stopped; err != nil {
