@@ -10,14 +10,15 @@ import (
 )
 
 // Incomplete lists what stands in the way of pausing every replica, whatever phase they show: brokers that cannot be
-// read, replicas that are missing or take no part, partitions without exactly one leader, a change that the brokers are
-// making to themselves. Empty means that completeness is proven, by count (design.md 4). In order of partition and broker.
+// read or of an unknown kind, replicas that are missing or take no part, partitions without exactly one leader, a change
+// that the brokers are making to themselves. Empty means that completeness is proven, by count (design.md 4). In order of partition and broker.
 func (v *View) Incomplete() []Failure {
 	if v.Topology == nil {
 		return []Failure{v.noTopology()}
 	}
 	failures := append(v.unread(), v.miscounted(true)...)
 	failures = append(failures, v.unled()...)
+	failures = append(failures, v.unclassified()...)
 	if v.Topology.Pending != "" {
 		failures = append(failures, v.pending())
 	}
@@ -157,6 +158,17 @@ func (v *View) present() map[PartitionID][]BrokerID {
 		}
 	}
 	return present
+}
+
+// unclassified lists brokers that answer and of which it is not known yet how they are driven.
+func (v *View) unclassified() []Failure {
+	var failures []Failure
+	for _, b := range v.Topology.Brokers {
+		if _, ok := v.Topology.Lever(b.Lever); !ok && v.trouble(b.ID) == nil {
+			failures = append(failures, Failure{Broker: b.ID, Reason: "whether it is older than 8.10 is not known yet: wait, or set zeebe.version"})
+		}
+	}
+	return failures
 }
 
 // unled lists replicas whose role leaves a pause unproven, and partitions that do not have exactly one leader. A leader

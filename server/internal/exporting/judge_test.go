@@ -120,6 +120,10 @@ func TestUnsettled(t *testing.T) {
 			nil,
 		},
 		{
+			"of an unknown kind", func(v *exporting.View) { v.Topology.Brokers[1].Lever = "" },
+			[]string{"broker 1: whether it is older than 8.10 is not known yet: wait, or set zeebe.version"}, nil,
+		},
+		{
 			"no leader", edit("1", func(o *exporting.Observation) { o.Readings[1].Role = exporting.RoleFollower }),
 			[]string{"partition 2: 0 leaders, not one"},
 			nil,

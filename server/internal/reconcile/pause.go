@@ -129,9 +129,17 @@ func (r *Reconciler) preflight(ctx context.Context, phase exporting.Phase) (*exp
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	var before error // what the last look that was not cut short found
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		view := r.opts.Fanout.Look(ctx)
 		err := r.permits(view, phase)
+		switch {
+		case err != nil && r.base.Err() != nil:
+			return nil, ErrShuttingDown
+		case err != nil && before != nil && ctx.Err() != nil:
+			return nil, before
+		}
+		before = err
 		_, incomplete := errors.AsType[*exporting.IncompleteTopologyError](err)
 		_, unsafe := errors.AsType[*exporting.UnsafeTransitionError](err)
 		if !incomplete && (!unsafe || view.Confirmed(r.opts.Fanout.ConfirmInterval())) {
@@ -142,9 +150,6 @@ func (r *Reconciler) preflight(ctx context.Context, phase exporting.Phase) (*exp
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			if r.base.Err() != nil {
-				return nil, ErrShuttingDown
-			}
 			return nil, err
 		}
 	}

@@ -38,6 +38,9 @@ func (c *Client) probe(ctx context.Context, addresses ...string) {
 func (c *Client) probeOne(ctx context.Context, address string) {
 	a, err := c.send(ctx, http.MethodGet, address, "/cluster/changes", min(probeTimeout, c.timeout))
 	if err != nil {
+		if ctx.Err() != nil { // Nobody waited for the answer: the next one to come may ask at once.
+			c.memory.forget(address)
+		}
 		return
 	}
 	shown := generationShown(a)
