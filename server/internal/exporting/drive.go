@@ -35,7 +35,9 @@ func (f *Fanout) Drive(ctx context.Context, goal Goal) (*View, error) {
 			continue
 		}
 		d.follow(topology)
-		if !d.await(f.opts.RetryInterval) {
+		// Enough for brokers that answer as slowly as they did lately to be read twice: a pass that is always too short would
+		// never prove anything.
+		if !d.await(max(f.opts.RetryInterval, 2*f.slowest()+f.opts.ConfirmInterval+brief)) {
 			continue
 		}
 		// Every broker was confirmed since the topology was read. If that took long, because one was late, the others may

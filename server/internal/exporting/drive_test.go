@@ -273,3 +273,15 @@ func (s *slowWrites) note(entry string) {
 	defer s.mu.Unlock()
 	s.log = append(s.log, entry)
 }
+
+// Brokers that all answer slowly, more slowly than a pass would last for quick ones, must settle all the same.
+func TestDriveSettlesSlowBrokers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := exportingtest.New(3, 3)
+		c.SetReadDelay(6 * time.Second)
+		_, took, err := drive(t, c, exporting.PhasePaused, time.Minute)
+		if err != nil {
+			t.Errorf("error %v after %v", err, took)
+		}
+	})
+}

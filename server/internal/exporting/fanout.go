@@ -49,7 +49,8 @@ type Fanout struct {
 type broker struct {
 	Observation
 
-	started time.Time // when the last recorded read began: an older read that ends later is not news
+	started time.Time     // when the last recorded read began: an older read that ends later is not news
+	took    time.Duration // how long the last successful one took, with the wait for its turn
 }
 
 // NewFanout returns a fan-out over a cluster. Close it after use.
@@ -146,6 +147,7 @@ func (f *Fanout) read(ctx context.Context, b Broker) Observation {
 	if b.Address == "" {
 		return Observation{Err: errNoAddress}
 	}
+	asked := time.Now()
 	select {
 	case f.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -162,7 +164,18 @@ func (f *Fanout) read(ctx context.Context, b Broker) Observation {
 	case err != nil && ctx.Err() != nil:
 		return Observation{Err: fmt.Errorf("no answer within %v", time.Since(started).Round(time.Millisecond))}
 	}
-	return f.record(b, started, readings, err)
+	return f.record(b, asked, started, readings, err)
+}
+
+// slowest is how long a read of every broker takes, going by the last that succeeded.
+func (f *Fanout) slowest() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var slowest time.Duration
+	for _, b := range f.brokers {
+		slowest = max(slowest, b.took)
+	}
+	return slowest
 }
 
 // forget drops what is known of brokers and levers that the cluster does not have any more. f.mu is held.
@@ -178,7 +191,7 @@ func (f *Fanout) forget(topology *Topology) {
 }
 
 // record notes the outcome of a read and returns what is now known of the broker.
-func (f *Fanout) record(b Broker, started time.Time, readings []Reading, err error) Observation {
+func (f *Fanout) record(b Broker, asked, started time.Time, readings []Reading, err error) Observation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	known := f.brokers[b.ID]
@@ -198,7 +211,7 @@ func (f *Fanout) record(b Broker, started time.Time, readings []Reading, err err
 	if known.Times == 0 || !slices.EqualFunc(known.Readings, readings, sameState) {
 		known.Stable, known.Times = now, 0
 	}
-	known.Readings, known.Read = readings, now
+	known.Readings, known.Read, known.took = readings, now, now.Sub(asked)
 	known.Times++
 	f.noteApplied(b.Lever, started, readings)
 	return known.Observation

@@ -244,21 +244,13 @@ func final(err error) bool {
 	return unsafe || unsupported
 }
 
-// Confirmed reports whether every broker was read twice in what it shows, confirm apart.
-func (v *View) Confirmed(confirm time.Duration) bool {
-	for _, b := range v.Topology.Brokers {
-		if o := v.Observations[b.ID]; !o.Confirmed(confirm) {
-			return false
-		}
-	}
-	return true
-}
-
 // Permits judges whether a complete view permits a pause to a phase, while holds ask for held: it refuses with a
-// [*MixedVersionsError], an [*UnsafeTransitionError] or a [*SoftPauseUnsupportedError]. What a broker shows counts as safe
-// once it is confirmed, because it may be about to change.
+// [*MixedVersionsError], an [*UnsafeTransitionError] or a [*SoftPauseUnsupportedError]. Where a hard pause over a soft one is
+// not safe, what a broker shows counts once it is confirmed, because it may be about to change; until then it refuses with an
+// [*IncompleteTopologyError].
 func (v *View) Permits(phase, held Phase, confirm time.Duration) error {
 	var unsafe, unsupported []BrokerID
+	var unconfirmed []string
 	var version string
 	generations, versions := map[bool]bool{}, map[string]bool{}
 	for _, b := range v.Topology.Brokers {
@@ -269,10 +261,13 @@ func (v *View) Permits(phase, held Phase, confirm time.Duration) error {
 		generations[lever.Planned] = true
 		versions[cmp.Or(b.Version, "unknown")] = true
 		o := v.Observations[b.ID]
-		soft := held == PhaseSoftPaused || o.MaySoften || !o.Confirmed(confirm) ||
+		soft := held == PhaseSoftPaused || o.MaySoften ||
 			slices.ContainsFunc(o.Readings, func(r Reading) bool { return r.Phase == PhaseSoftPaused })
 		if phase == PhasePaused && soft && !lever.SoftToHard {
 			unsafe = append(unsafe, b.ID)
+		}
+		if phase == PhasePaused && !lever.SoftToHard && !o.Confirmed(confirm) {
+			unconfirmed = append(unconfirmed, fmt.Sprintf("broker %s was not read twice in one phase, %v apart", b.ID, confirm))
 		}
 		if phase == PhaseSoftPaused && !b.SoftPause {
 			unsupported, version = append(unsupported, b.ID), b.Version
@@ -285,6 +280,8 @@ func (v *View) Permits(phase, held Phase, confirm time.Duration) error {
 		return &UnsafeTransitionError{Brokers: unsafe}
 	case unsupported != nil:
 		return &SoftPauseUnsupportedError{Brokers: unsupported, Version: version}
+	case unconfirmed != nil:
+		return &IncompleteTopologyError{Missing: unconfirmed}
 	}
 	return nil
 }

@@ -121,7 +121,8 @@ func TestUnsettled(t *testing.T) {
 		},
 		{
 			"of an unknown kind", func(v *exporting.View) { v.Topology.Brokers[1].Lever = "" },
-			[]string{"broker 1: whether it is older than 8.10 is not known yet: wait, or set zeebe.version"}, nil,
+			[]string{"broker 1: whether it is older than 8.10 is not known yet: wait, or set zeebe.version"},
+			nil,
 		},
 		{
 			"no leader", edit("1", func(o *exporting.Observation) { o.Readings[1].Role = exporting.RoleFollower }),
@@ -217,7 +218,7 @@ func TestPermits(t *testing.T) {
 		},
 		{
 			"hard over what was read once", exports, edit("1", func(o *exporting.Observation) { o.Times = 1 }), hard, exports,
-			&exporting.UnsafeTransitionError{Brokers: []exporting.BrokerID{"1"}},
+			&exporting.IncompleteTopologyError{Missing: []string{"broker 1 was not read twice in one phase, 500ms apart"}},
 		},
 		{"hard over soft from 8.10 on", soft, func(v *exporting.View) { upgraded(v, 0, 1) }, hard, soft, nil},
 		{

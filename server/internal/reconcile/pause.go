@@ -140,9 +140,7 @@ func (r *Reconciler) preflight(ctx context.Context, phase exporting.Phase) (*exp
 			return nil, before
 		}
 		before = err
-		_, incomplete := errors.AsType[*exporting.IncompleteTopologyError](err)
-		_, unsafe := errors.AsType[*exporting.UnsafeTransitionError](err)
-		if !incomplete && (!unsafe || view.Confirmed(r.opts.Fanout.ConfirmInterval())) {
+		if _, incomplete := errors.AsType[*exporting.IncompleteTopologyError](err); !incomplete {
 			return view, err
 		}
 		timer := time.NewTimer(jitter(wait))
