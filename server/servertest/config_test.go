@@ -1,11 +1,16 @@
 package servertest_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
+	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,9 +107,11 @@ func TestSettings(t *testing.T) {
 			}
 		},
 		"exporting.timeout": func(t try) { // It clamps what callers ask for.
-			h := with(t.T, embedded.Options{}, map[string]string{"exporting.timeout": "500ms"})
+			h := with(t.T, embedded.Options{}, map[string]string{"exporting.timeout": "1s"})
 			h.Cluster.Broker(1).SetFaults(embedded.Swallow())
-			if o := h.Route(t, servertest.GRPC).Pause(t.Context(), hard()); o.Reason != notSettled {
+			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second) // The harness's own timeout is 20s.
+			defer cancel()
+			if o := h.Route(t, servertest.HTTP).Pause(ctx, hard()); o.Reason != notSettled {
 				t.Errorf("got %v", o)
 			}
 		},
@@ -114,6 +121,40 @@ func TestSettings(t *testing.T) {
 			o := h.Route(t, servertest.GRPC).Pause(t.Context(), hard())
 			if took := time.Since(began); !o.OK() || took < 700*time.Millisecond {
 				t.Errorf("got %v after %v", o, took)
+			}
+		},
+		"exporting.reconcile-interval": func(t try) {
+			h := with(t.T, embedded.Options{}, map[string]string{"exporting.reconcile-interval": "10ms"})
+			servertest.Await(t, "the server looks often", func() bool { return reads(h)[1] > 100 })
+		},
+		"zeebe.concurrency": func(t try) { // Brokers that are asked one after the other are not asked at once.
+			h := with(t.T, embedded.Options{}, map[string]string{"zeebe.concurrency": "1"})
+			for _, b := range h.Cluster.Brokers() {
+				b.SetFaults(embedded.OnReads(embedded.Slow(50 * time.Millisecond)))
+			}
+			began := time.Now()
+			t.awaitReads(h)
+			var asked []time.Time
+			for _, b := range h.Cluster.Brokers() {
+				for _, r := range b.Requests() {
+					if path.Base(r.Path) == "partitions" && r.Time.After(began) {
+						asked = append(asked, r.Time)
+					}
+				}
+			}
+			slices.SortFunc(asked, time.Time.Compare)
+			for i := range asked[1:] {
+				if apart := asked[i+1].Sub(asked[i]); apart < 40*time.Millisecond {
+					t.Errorf("two brokers were asked within %v", apart)
+				}
+			}
+		},
+		"grpc.address": func(t try) {
+			h := with(t.T, embedded.Options{}, map[string]string{"grpc.address": "0.0.0.0"})
+			for address, everywhere := range map[net.Addr]bool{h.Server.GRPCAddr(): true, h.Server.HTTPAddr(): false} {
+				if at, err := netip.ParseAddrPort(address.String()); err != nil || at.Addr().IsUnspecified() != everywhere {
+					t.Errorf("a door is at %v", address)
+				}
 			}
 		},
 		"exporting.allow-soft-to-hard": func(t try) {
@@ -143,44 +184,21 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// Brokers are found in every way that is configured, with base paths and context paths, and driven to a true success.
-func TestDiscovery(t *testing.T) {
+// Brokers before 8.3 do not tell what the cluster is configured to be: the configured counts prove completeness, and nothing
+// else does.
+func TestCounts(t *testing.T) {
 	t.Parallel()
-	tests := map[string]servertest.Options{
-		"by id":            {Discovery: servertest.ByID},
-		"by address":       {Discovery: servertest.ByURL},
-		"by gateway":       {Discovery: servertest.ByGateway, Cluster: embedded.Options{DistinctHosts: true}},
-		"by gateway, 8.10": {Discovery: servertest.ByGateway, Cluster: embedded.Options{DistinctHosts: true, Version: "8.10"}},
-		"context path":     {Cluster: embedded.Options{BasePath: "/orchestration/actuator"}},
-		"five brokers":     {Cluster: embedded.Options{Brokers: 5, Partitions: 7}},
-		"one broker":       {Cluster: embedded.Options{Brokers: 1, Partitions: 1}},
-		"one replica":      {Cluster: embedded.Options{ReplicationFactor: 1}},
-		// Brokers before 8.3 do not tell what the cluster is configured to be, nor what a follower does.
-		"counts": {
-			Cluster:  embedded.Options{Version: "8.2.30"},
-			Settings: map[string]string{"zeebe.cluster-size": "3", "zeebe.partitions": "3", "zeebe.replication-factor": "3"},
-		},
-	}
-	for name, options := range tests {
-		for _, door := range servertest.Doors() {
-			t.Run(name+"/"+string(door), func(t *testing.T) {
-				t.Parallel()
-				h := servertest.Start(t, options)
-				route := h.Route(t, door)
-				for _, phase := range []embedded.Phase{embedded.SoftPaused, embedded.Exporting, embedded.Paused, embedded.Exporting} {
-					var o servertest.Outcome
-					if phase == embedded.Exporting {
-						o = route.Resume(t.Context(), resume())
-					} else {
-						o = route.Pause(t.Context(), pauseTo(phase))
-					}
-					if !o.OK() || !h.AllIn(phase) {
-						t.Fatalf("to %s: got %v, astray %+v", phase, o, h.Astray(phase))
-					}
-				}
-			})
+	on(t, []string{"8.2.30"}, func(t try) {
+		_, route := t.start(embedded.Options{NullFollowers: true}, within("2s"))
+		if o := route.Pause(t.Context(), hard()); o.Reason != incomplete || !strings.Contains(o.Message, "zeebe.replication-factor") {
+			t.Errorf("without counts: %v", o)
 		}
-	}
+		h, route := t.start(embedded.Options{NullFollowers: true}, map[string]string{
+			"zeebe.cluster-size": "3", "zeebe.partitions": "3", "zeebe.replication-factor": "3",
+		})
+		t.expectSuccess(h, route.Pause(t.Context(), soft()), embedded.SoftPaused)
+		t.expectSuccess(h, route.Resume(t.Context(), resume()), embedded.Exporting)
+	})
 }
 
 // With a broker missing in the configuration completeness is not proven, whatever the others answer.

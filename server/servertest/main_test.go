@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -72,11 +73,15 @@ func on(t *testing.T, versions []string, run func(try)) {
 // planned reports whether the brokers change their phase together, by a plan.
 func (t try) planned() bool { return strings.HasPrefix(t.version, "8.10") }
 
-// start starts a server over a cluster of the version, and opens the door. Settings are as in [servertest.Options].
+// start starts a server over a cluster of the version, and opens the door. Settings are as in [servertest.Options]. Records
+// are few where a test does not say how many: most tests look at phases alone.
 func (t try) start(cluster embedded.Options, settings ...map[string]string) (*servertest.Harness, servertest.Route) {
 	t.Helper()
 	if cluster.Versions == nil {
 		cluster.Version = t.version
+	}
+	if cluster.WriteInterval == 0 {
+		cluster.WriteInterval = 100 * time.Millisecond
 	}
 	o := servertest.Options{Cluster: cluster, Settings: map[string]string{}}
 	for _, s := range settings {

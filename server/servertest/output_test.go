@@ -33,20 +33,22 @@ func TestExportedRecords(t *testing.T) {
 		t.awaitExported(h)
 
 		t.expectSuccess(h, route.Pause(t.Context(), soft()), embedded.SoftPaused)
-		stored, first := t.stored(h), t.first(h)
+		stored := t.stored(h)
 		t.awaitRecords(h, 50)
 		t.awaitExported(h)
 		if after := t.stored(h); after != stored {
 			t.Errorf("under a soft pause the stored positions went on from %v to %v", stored, after)
 		}
-		if after := t.first(h); after != first {
-			t.Errorf("under a soft pause the log was compacted from %v to %v", first, after)
+		for i, first := range t.first(h) {
+			if first > stored[i]+1 {
+				t.Errorf("partition %d was compacted up to %d, but only %d is stored", i+1, first, stored[i])
+			}
 		}
 		t.expectSuccess(h, route.Resume(t.Context(), resume()), embedded.Exporting)
 		t.awaitExported(h)
 		servertest.Await(t, "the log is compacted again", func() bool {
-			after := t.first(h)
-			return after[0] > first[0] && after[1] > first[1] && after[2] > first[2]
+			first := t.first(h)
+			return first[0] > stored[0] && first[1] > stored[1] && first[2] > stored[2]
 		})
 	})
 }

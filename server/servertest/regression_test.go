@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"testing"
 
-	"google.golang.org/grpc/codes"
-
 	"github.com/exportgate/exportgate/server/internal/embedded"
 )
 
@@ -64,26 +62,6 @@ func TestAnotherBrokerTakesTheChange(t *testing.T) {
 func TestALostSoftPauseIsForgotten(t *testing.T) {
 	t.Parallel()
 	on(t, []string{"8.5", "8.9"}, func(t try) { leavesAnEarlierHold(t, embedded.Swallow()) })
-}
-
-// A soft pause that brokers are found not to know is a conflict, and says which.
-func TestSoftPauseIsFoundUnsupportedIs409(t *testing.T) {
-	t.Parallel()
-	on(t, []string{"8.5.0", "8.4.6"}, func(t try) {
-		_, route := t.start(embedded.Options{})
-		t.expect(route.Pause(t.Context(), soft()), codes.FailedPrecondition, unsupported)
-	})
-}
-
-// A broker that does not know soft pause cannot be in it: a hard pause may follow the soft one that it refused.
-func TestHardAfterUnsupportedSoft(t *testing.T) {
-	t.Parallel()
-	on(t, []string{"8.5.0", "8.4.6"}, func(t try) {
-		h, route := t.start(embedded.Options{})
-		_ = route.Pause(t.Context(), soft())
-		t.awaitQuiet(h, embedded.Exporting)
-		t.expectSuccess(h, route.Pause(t.Context(), hard()), embedded.Paused)
-	})
 }
 
 // A soft write that was repeated because it failed must not forbid a hard pause after a resume that was confirmed.

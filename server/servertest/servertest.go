@@ -73,11 +73,12 @@ func Start(tb testing.TB, o Options) *Harness {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
+	closeCluster := sync.OnceFunc(func() {
 		if err := cluster.Close(); err != nil {
 			tb.Errorf("the cluster does not close: %v", err)
 		}
 	})
+	tb.Cleanup(closeCluster)
 	s, err := server.New(tb.Context(), Load(tb, Settings(tb, cluster, o)), log.With("of", "server"))
 	if err != nil {
 		tb.Fatal(err)
@@ -96,9 +97,7 @@ func Start(tb testing.TB, o Options) *Harness {
 		if err := h.Stop(); err != nil {
 			tb.Errorf("the server does not end well: %v", err)
 		}
-		if err := cluster.Close(); err != nil {
-			tb.Errorf("the cluster does not close: %v", err)
-		}
+		closeCluster()
 	})
 	tb.Cleanup(h.close)
 	return h
