@@ -42,7 +42,7 @@ func disobedient() []trouble {
 			return []embedded.Fault{embedded.Swallow(), embedded.Flicker()}
 		}},
 		{name: "has closed its directors", faults: is(embedded.CloseDirectors())},
-		{name: "follows after the time is over", faults: is(embedded.Late(7 * time.Second))},
+		{name: "follows after the time is over", faults: is(embedded.Late(6 * time.Second))},
 		{name: "refuses writes", anyBroker: true, faults: is(embedded.OnWrites(embedded.Status(http.StatusInternalServerError)))},
 		{name: "hangs at writes", anyBroker: true, faults: is(embedded.OnWrites(embedded.Hang()))},
 		{name: "answers writes with HTML", anyBroker: true, faults: is(embedded.OnWrites(embedded.HTML()))},
@@ -107,7 +107,7 @@ func TestPauseIsRefusedWhereAReplicaIsInactive(t *testing.T) {
 func TestPauseFailsWhereAReplicaBecomesInactive(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t try) {
-		h, route := t.start(embedded.Options{}, within("6s"))
+		h, route := t.start(embedded.Options{}, within("5s"))
 		h.Cluster.Broker(0).SetFaults(embedded.Late(500 * time.Millisecond))
 		paused := later(func() servertest.Outcome { return route.Pause(t.Context(), hard()) })
 		t.awaitWrite(h)
@@ -125,7 +125,7 @@ func TestPauseFailsWhereABrokerDoesNotFollow(t *testing.T) {
 		t.Run(tr.name, func(t *testing.T) {
 			t.Parallel()
 			everywhere(t, func(t try) {
-				h, route := t.start(embedded.Options{}, within("6s"))
+				h, route := t.start(embedded.Options{}, within("5s"))
 				tr.begin(t, h)
 				t.expectNotSettled(route.Pause(t.Context(), hard()), "1")
 				t.heal(h)
@@ -140,7 +140,7 @@ func TestPauseFailsWhereABrokerDoesNotFollow(t *testing.T) {
 func TestPauseFailsWhereAPhaseIsShownOnce(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t try) {
-		h, route := t.start(embedded.Options{ApplyDelay: -1}, within("6s"))
+		h, route := t.start(embedded.Options{ApplyDelay: -1}, within("5s"))
 		showsOnce().begin(t, h)
 		t.expectNotSettled(route.Pause(t.Context(), hard()), "1")
 		t.heal(h)

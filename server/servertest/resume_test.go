@@ -16,7 +16,7 @@ func TestResumeHelpsAllOthers(t *testing.T) {
 		t.Run(tr.name, func(t *testing.T) {
 			t.Parallel()
 			on(t, unplanned(), func(t try) {
-				h, route := t.start(embedded.Options{}, within("6s"))
+				h, route := t.start(embedded.Options{}, within("5s"))
 				t.expectSuccess(h, route.Pause(t.Context(), hard()), embedded.Paused)
 				tr.begin(t, h)
 				o := route.Resume(t.Context(), resume())
@@ -43,7 +43,7 @@ func TestResumeGetsAsFarAsThePlan(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			on(t, []string{"8.10"}, func(t try) {
-				h, route := t.start(embedded.Options{PlanSkipsDead: passes}, within("6s"))
+				h, route := t.start(embedded.Options{PlanSkipsDead: passes}, within("5s"))
 				t.expectSuccess(h, route.Pause(t.Context(), hard()), embedded.Paused)
 				h.Cluster.Broker(1).Stop()
 				o := route.Resume(t.Context(), resume())

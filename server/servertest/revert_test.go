@@ -23,16 +23,16 @@ func TestFailedPauseIsReverted(t *testing.T) {
 		versions    []string
 	}{
 		{"soft", embedded.Exporting, embedded.SoftPaused, embedded.Swallow(), versions()},
-		{"soft, which comes late", embedded.Exporting, embedded.SoftPaused, embedded.Late(7 * time.Second), versions()},
+		{"soft, which comes late", embedded.Exporting, embedded.SoftPaused, embedded.Late(6 * time.Second), versions()},
 		{"soft over foreign hard", embedded.Paused, embedded.SoftPaused, embedded.Swallow(), versions()},
-		{"soft over foreign hard, which comes late", embedded.Paused, embedded.SoftPaused, embedded.Late(7 * time.Second), versions()},
+		{"soft over foreign hard, which comes late", embedded.Paused, embedded.SoftPaused, embedded.Late(6 * time.Second), versions()},
 		{"hard over foreign soft", embedded.SoftPaused, embedded.Paused, embedded.Swallow(), []string{"8.10"}}, // Others refuse.
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			on(t, test.versions, func(t try) {
-				h, route := t.start(embedded.Options{}, within("6s"))
+				h, route := t.start(embedded.Options{}, within("5s"))
 				t.behind(h, test.before)
 				h.Cluster.Broker(1).SetFaults(test.fault)
 				t.expectNotSettled(route.Pause(t.Context(), pauseTo(test.ask)), "1")
@@ -63,7 +63,7 @@ func TestPauseThatBreaksInTheMiddleIsReverted(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			everywhere(t, func(t try) {
-				h, route := t.start(embedded.Options{}, within("6s"))
+				h, route := t.start(embedded.Options{}, within("5s"))
 				h.Cluster.Broker(2).SetFaults(embedded.Late(time.Second))
 				paused := later(func() servertest.Outcome { return route.Pause(t.Context(), hard()) })
 				servertest.Await(t, "broker 1 is paused", func() bool { return has(h, 1, embedded.Paused) })
@@ -84,7 +84,7 @@ func TestPauseThatBreaksInTheMiddleIsReverted(t *testing.T) {
 func TestFailedPauseIsRevertedByBroker(t *testing.T) {
 	t.Parallel()
 	on(t, unplanned(), func(t try) {
-		h, route := t.start(embedded.Options{}, within("6s"))
+		h, route := t.start(embedded.Options{}, within("5s"))
 		t.behind(h, embedded.Paused, 0)
 		h.Cluster.Broker(1).SetFaults(embedded.Swallow())
 		t.expectNotSettled(route.Pause(t.Context(), soft()), "1")
@@ -123,12 +123,12 @@ func TestFailedPauseIsKept(t *testing.T) {
 // A pause that fails takes nothing from the hold that was there before.
 func TestFailedPauseLeavesAnEarlierHold(t *testing.T) {
 	t.Parallel()
-	everywhere(t, func(t try) { leavesAnEarlierHold(t, embedded.Late(7*time.Second)) })
+	everywhere(t, func(t try) { leavesAnEarlierHold(t, embedded.Late(6*time.Second)) })
 }
 
 func leavesAnEarlierHold(t try, fault embedded.Fault) {
 	t.Helper()
-	h, route := t.start(embedded.Options{}, within("6s"))
+	h, route := t.start(embedded.Options{}, within("5s"))
 	first := route.Pause(t.Context(), hard())
 	t.expectSuccess(h, first, embedded.Paused)
 	h.Cluster.Broker(1).SetFaults(fault)

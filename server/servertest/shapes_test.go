@@ -43,7 +43,7 @@ func TestShapes(t *testing.T) {
 			everywhere(t, func(t try) {
 				o := shape.options
 				o.Cluster.Version = t.version
-				o.Settings = within("6s")
+				o.Settings = within("5s")
 				h := servertest.Start(t, o)
 				route := h.Route(t, t.door)
 				t.expectSuccess(h, route.Pause(t.Context(), soft()), embedded.SoftPaused)
@@ -70,7 +70,7 @@ func byID(*servertest.Harness) string { return "1" }
 func TestTenants(t *testing.T) {
 	t.Parallel()
 	on(t, []string{"8.10"}, func(t try) {
-		h, route := t.start(embedded.Options{Tenants: []string{"blue", "green"}, Partitions: 2}, within("6s"))
+		h, route := t.start(embedded.Options{Tenants: []string{"blue", "green"}, Partitions: 2}, within("5s"))
 		o := route.Pause(t.Context(), soft())
 		t.expectSuccess(h, o, embedded.SoftPaused)
 		var shown []string

@@ -76,7 +76,7 @@ func TestPauseIsRefusedWhileVersionsAreMixed(t *testing.T) {
 func TestResumeDuringAnUpgrade(t *testing.T) {
 	t.Parallel()
 	on(t, []string{"8.9"}, func(t try) {
-		h, route := t.start(embedded.Options{}, within("6s"))
+		h, route := t.start(embedded.Options{}, within("5s"))
 		t.expectSuccess(h, route.Pause(t.Context(), hard()), embedded.Paused)
 		t.upgrade(h, 1)
 		t.expectNotSettled(route.Resume(t.Context(), resume()), "1")
