@@ -6,15 +6,23 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"google.golang.org/grpc/grpclog"
 )
 
 // version is set by the linker (-X main.version=1.2.3); without it the build information tells.
 var version string
 
 func main() {
+	// grpc and grpc-gateway know only a logger of the whole process, and anybody who reaches a port can make them say things
+	// there. Whoever wants to hear them sets grpc's own variable.
+	if os.Getenv("GRPC_GO_LOG_SEVERITY_LEVEL") == "" {
+		grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process the hard way
 	con := console{env: os.Environ(), stdout: screenOf(os.Stdout), stderr: screenOf(os.Stderr)}

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/grpclog"
 
 	"github.com/exportgate/exportgate/server"
 )
@@ -41,16 +40,12 @@ func (s *settings) load(cmd *cobra.Command) (*server.Config, error) {
 	return config, nil
 }
 
-// newLogger returns the program's logger. What grpc and grpc-gateway have to say of connections goes there too, at debug
-// level: they know only a logger of the whole process, and anybody who reaches a port can make them say things.
 func newLogger(w io.Writer, config server.LogConfig) *slog.Logger {
 	options := &slog.HandlerOptions{Level: logLevel(config.Level)}
 	var handler slog.Handler = slog.NewTextHandler(w, options)
 	if config.Format == server.LogJSON {
 		handler = slog.NewJSONHandler(w, options)
 	}
-	lines := slog.NewLogLogger(handler, slog.LevelDebug).Writer()
-	grpclog.SetLoggerV2(grpclog.NewLoggerV2(lines, lines, lines))
 	return slog.New(handler)
 }
 
