@@ -99,7 +99,7 @@ func TestSettings(t *testing.T) {
 			}
 		},
 		"exporting.on-failure": func(t try) {
-			h := with(t.T, embedded.Options{}, map[string]string{"exporting.on-failure": "keep", "exporting.timeout": "1s"})
+			h := with(t.T, embedded.Options{}, map[string]string{"exporting.on-failure": "keep", "exporting.timeout": "4s"})
 			h.Cluster.Broker(1).SetFaults(embedded.Swallow())
 			o := h.Route(t, servertest.HTTP).Pause(t.Context(), hard())
 			if o.Reason != notSettled || o.Metadata["outcome"] != "kept" {
@@ -107,7 +107,7 @@ func TestSettings(t *testing.T) {
 			}
 		},
 		"exporting.timeout": func(t try) { // It clamps what callers ask for.
-			h := with(t.T, embedded.Options{}, map[string]string{"exporting.timeout": "1s"})
+			h := with(t.T, embedded.Options{}, map[string]string{"exporting.timeout": "4s"})
 			h.Cluster.Broker(1).SetFaults(embedded.Swallow())
 			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second) // The harness's own timeout is 20s.
 			defer cancel()

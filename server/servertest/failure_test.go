@@ -82,7 +82,7 @@ func TestPauseIsRefusedWhereABrokerCannotBeRead(t *testing.T) {
 		t.Run(tr.name, func(t *testing.T) {
 			t.Parallel()
 			everywhere(t, func(t try) {
-				h, route := t.start(embedded.Options{}, within("3s"))
+				h, route := t.start(embedded.Options{}, within("5s"))
 				tr.begin(t, h)
 				t.expectIncomplete(route.Pause(t.Context(), hard()), "1")
 				t.expectUntouched(h)
@@ -96,7 +96,7 @@ func TestPauseIsRefusedWhereABrokerCannotBeRead(t *testing.T) {
 func TestPauseIsRefusedWhereAReplicaIsInactive(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t try) {
-		h, route := t.start(embedded.Options{}, within("3s"))
+		h, route := t.start(embedded.Options{}, within("5s"))
 		h.Cluster.Broker(2).SetFaults(embedded.InactiveReplica(1))
 		t.expectIncomplete(route.Pause(t.Context(), hard()), "2")
 		t.expectUntouched(h)

@@ -97,7 +97,7 @@ func TestChangesAndHolds(t *testing.T) {
 func TestValidateOnly(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t try) {
-		h, route := t.start(embedded.Options{}, within("3s"))
+		h, route := t.start(embedded.Options{}, within("5s"))
 		t.awaitQuiet(h, embedded.Exporting)
 		check := hard()
 		check.ValidateOnly = true

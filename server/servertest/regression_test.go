@@ -11,7 +11,7 @@ import (
 func TestABrokerThatWasNotFoundForAMoment(t *testing.T) {
 	t.Parallel()
 	on(t, []string{"8.10"}, func(t try) {
-		h, route := t.start(embedded.Options{}, within("3s"))
+		h, route := t.start(embedded.Options{}, within("5s"))
 		h.Cluster.Broker(1).SetFaults(embedded.Status(http.StatusNotFound))
 		t.expectIncomplete(route.Pause(t.Context(), hard()), "1")
 		t.heal(h)
@@ -23,7 +23,7 @@ func TestABrokerThatWasNotFoundForAMoment(t *testing.T) {
 func TestAnUpgradeThatNobodyNoticed(t *testing.T) {
 	t.Parallel()
 	on(t, []string{"8.9"}, func(t try) {
-		h, route := t.start(embedded.Options{}, within("3s"))
+		h, route := t.start(embedded.Options{}, within("5s"))
 		t.expectSuccess(h, route.Pause(t.Context(), hard()), embedded.Paused)
 		t.expectSuccess(h, route.Resume(t.Context(), resume()), embedded.Exporting)
 		t.upgrade(h, 1)

@@ -104,7 +104,7 @@ func TestFailedPauseIsRevertedByBroker(t *testing.T) {
 func TestFailedPauseIsKept(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t try) {
-		h, route := t.start(embedded.Options{}, within("3s"))
+		h, route := t.start(embedded.Options{}, within("5s"))
 		h.Cluster.Broker(1).SetFaults(embedded.Swallow())
 		o := route.Pause(t.Context(), &exportgatev1.PauseRequest{OnFailure: exportgatev1.OnFailure_ON_FAILURE_KEEP})
 		t.expectNotSettled(o, "1")

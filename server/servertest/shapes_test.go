@@ -121,7 +121,7 @@ func TestNoExporters(t *testing.T) {
 func TestClosedExportersAreNamed(t *testing.T) {
 	t.Parallel()
 	on(t, []string{"8.5"}, func(t try) {
-		_, route := t.start(embedded.Options{NoExporters: true}, within("3s"))
+		_, route := t.start(embedded.Options{NoExporters: true}, within("5s"))
 		o := route.Pause(t.Context(), hard())
 		t.expectNotSettled(o, "1")
 		if !strings.Contains(o.Message, "EXPORTER_CLOSED") {
