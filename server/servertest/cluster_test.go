@@ -33,6 +33,16 @@ func (t try) startBroker(b *embedded.Broker) {
 	}
 }
 
+// loseDisk restarts a broker without its disk.
+func (t try) loseDisk(b *embedded.Broker) {
+	t.Helper()
+	b.Stop()
+	if err := b.LoseDisk(); err != nil {
+		t.Fatal(err)
+	}
+	t.startBroker(b)
+}
+
 // behind brings brokers to a phase behind the server's back, as an operator does who uses their own endpoints: all of
 // them, or below 8.10 those that are named.
 func (t try) behind(h *servertest.Harness, phase embedded.Phase, brokers ...int) {

@@ -123,9 +123,18 @@ func TestSettings(t *testing.T) {
 				t.Errorf("got %v after %v", o, took)
 			}
 		},
-		"exporting.reconcile-interval": func(t try) {
-			h := with(t.T, embedded.Options{}, map[string]string{"exporting.reconcile-interval": "10ms"})
-			servertest.Await(t, "the server looks often", func() bool { return reads(h)[1] > 100 })
+		"exporting.reconcile-interval": func(t try) { // Until it is over nobody notices a broker that lost its disk.
+			h := with(t.T, embedded.Options{}, map[string]string{"exporting.reconcile-interval": "1h"})
+			route := h.Route(t, servertest.GRPC)
+			t.expectSuccess(h, route.Pause(t.Context(), hard()), embedded.Paused)
+			t.loseDisk(h.Cluster.Broker(1))
+			before := reads(h)[1]
+			servertest.Await(t, "the status has looked three times", func() bool {
+				return route.GetStatus(t.Context()).OK() && reads(h)[1] >= before+3
+			})
+			if !has(h, 1, embedded.Exporting) {
+				t.Errorf("broker 1 was paused again: %+v", h.Cluster.Replicas())
+			}
 		},
 		"zeebe.concurrency": func(t try) { // Brokers that are asked one after the other are not asked at once.
 			h := with(t.T, embedded.Options{}, map[string]string{"zeebe.concurrency": "1"})

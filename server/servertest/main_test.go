@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// These tests wait for brokers that do not answer; the processors are idle meanwhile.
-	setUnlessGiven("test.parallel", "12")
+	setUnlessGiven("test.parallel", "16")
 	goleak.VerifyTestMain(m,
 		// net/http waits for half a second before it hangs up on a client that still sends, and then ends by itself.
 		goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))

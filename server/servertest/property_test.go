@@ -105,11 +105,7 @@ func (s scenario) play(t try) {
 		case "stop":
 			b.Stop()
 		case "lose disk":
-			b.Stop()
-			if err := b.LoseDisk(); err != nil {
-				t.Fatal(err)
-			}
-			t.startBroker(b)
+			t.loseDisk(b)
 		case "lead":
 			_ = h.Cluster.Partition(1).TransferLeader(b.ID()) // Where it cannot lead it does not.
 		case "heal":

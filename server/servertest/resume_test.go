@@ -16,8 +16,8 @@ func TestResumeHelpsAllOthers(t *testing.T) {
 		t.Run(tr.name, func(t *testing.T) {
 			t.Parallel()
 			on(t, unplanned(), func(t try) {
-				h, route := t.start(embedded.Options{}, within("5s"))
-				t.expectSuccess(h, route.Pause(t.Context(), hard()), embedded.Paused)
+				h, route := t.start(embedded.Options{}, within("3s"))
+				t.behind(h, embedded.Paused)
 				tr.begin(t, h)
 				o := route.Resume(t.Context(), resume())
 				t.expectNotSettled(o, "1")

@@ -1,7 +1,6 @@
 package servertest_test
 
 import (
-	"net/http"
 	"testing"
 	"time"
 
@@ -56,7 +55,6 @@ func TestPauseThatBreaksInTheMiddleIsReverted(t *testing.T) {
 	}{
 		{"dies", (*embedded.Broker).Stop},
 		{"hangs", func(b *embedded.Broker) { b.SetFaults(embedded.Hang()) }},
-		{"answers 500", func(b *embedded.Broker) { b.SetFaults(embedded.Status(http.StatusInternalServerError)) }},
 		{"answers garbage", func(b *embedded.Broker) { b.SetFaults(embedded.Garbage()) }},
 	}
 	for _, test := range tests {

@@ -202,14 +202,14 @@ func (h *Harness) Astray(phase embedded.Phase) []embedded.Replica {
 }
 
 // patience is how long [Await] waits. It is no measure of speed, only the end of a test that will not pass.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // Await waits until a condition holds. It fails the test if that takes too long.
 func Await(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
-	poll := time.NewTicker(5 * time.Millisecond)
+	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	for !condition() {
 		select {
