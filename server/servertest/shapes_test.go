@@ -43,7 +43,9 @@ func TestShapes(t *testing.T) {
 			everywhere(t, func(t try) {
 				o := shape.options
 				o.Cluster.Version = t.version
-				o.Settings = within("5s")
+				if shape.names != nil {
+					o.Settings = within("8s")
+				}
 				h := servertest.Start(t, o)
 				route := h.Route(t, t.door)
 				t.expectSuccess(h, route.Pause(t.Context(), soft()), embedded.SoftPaused)
