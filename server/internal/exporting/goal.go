@@ -1,5 +1,7 @@
 package exporting
 
+import "slices"
+
 // Goal is what every replica shall show.
 type Goal struct {
 	// Phase is a settable phase.
@@ -52,13 +54,13 @@ func (g Goal) step(broker BrokerID, lever Lever, readings []Reading, maySoften b
 	switch {
 	case want != PhasePaused || lever.SoftToHard || g.Restore == nil:
 		return want
-	case maySoften:
+	case maySoften || anySoft(readings):
 		return PhaseExporting
 	}
-	for i := range readings {
-		if readings[i].Phase == PhaseSoftPaused {
-			return PhaseExporting
-		}
-	}
 	return want
+}
+
+// anySoft reports whether a replica shows SOFT_PAUSED.
+func anySoft(readings []Reading) bool {
+	return slices.ContainsFunc(readings, func(r Reading) bool { return r.Phase == PhaseSoftPaused })
 }

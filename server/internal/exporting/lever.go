@@ -87,17 +87,17 @@ func (f *Fanout) pull(ctx context.Context, l Lever, phase Phase, visible bool, r
 	f.writes.Go(func() {
 		defer cancel()
 		err := f.write(ctx, l, phase)
-		f.wrote(s, err, ctx.Err() != nil)
+		f.wrote(s, before, err, ctx.Err() != nil)
 		if final(err) {
-			f.notWritten(s, before)
 			refused(err)
 		}
 	})
 	return s.inFlight
 }
 
-// wrote records the outcome of the write that is under way.
-func (f *Fanout) wrote(s *lever, err error, givenUp bool) {
+// wrote records the outcome of the write that is under way. One that was refused for good changed nothing, so that what was
+// assumed of it is taken back to what was known before.
+func (f *Fanout) wrote(s *lever, before lever, err error, givenUp bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	close(s.inFlight)
@@ -111,15 +111,11 @@ func (f *Fanout) wrote(s *lever, err error, givenUp bool) {
 	default:
 		s.err = err
 	}
+	if final(err) {
+		s.word, s.seen, s.visible, s.doubt, s.earlier = before.word, before.seen, before.visible, before.doubt, before.earlier
+	}
 	s.ended = time.Now()
 	s.next = s.ended.Add(wait)
-}
-
-// notWritten takes back what was assumed of a write that was refused for good, which changed nothing.
-func (f *Fanout) notWritten(s *lever, before lever) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s.word, s.seen, s.visible, s.doubt, s.earlier = before.word, before.seen, before.visible, before.doubt, before.earlier
 }
 
 func (f *Fanout) write(ctx context.Context, l Lever, phase Phase) error {
