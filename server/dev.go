@@ -32,7 +32,7 @@ type DevOptions struct {
 // RunDev serves over a whole cluster inside this process, until the context ends. It is for trying and testing, and says
 // so.
 func RunDev(ctx context.Context, cfg *Config, dev DevOptions, log *slog.Logger) (err error) {
-	stop := lifecycle{log: log}
+	var stop lifecycle
 	defer func() { err = errors.Join(err, stop.close(cfg.ShutdownTimeout)) }()
 	if dev.Dir == "" {
 		if dev.Dir, err = os.MkdirTemp("", "exportgate-dev-"); err != nil {

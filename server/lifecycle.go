@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 )
 
 // lifecycle is what was started, and how each of it is stopped, in the opposite order.
 type lifecycle struct {
-	log   *slog.Logger
 	steps []stopStep
 }
 

@@ -72,7 +72,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error) {
 // newServer is New over brokers that are already there. It closes them in the end.
 func newServer(ctx context.Context, cfg *Config, log *slog.Logger, brokers cluster) (_ *Server, err error) {
 	s := &Server{
-		log: log, shutdown: cfg.ShutdownTimeout, lifecycle: lifecycle{log: log}, failed: make(chan error, 3),
+		log: log, shutdown: cfg.ShutdownTimeout, failed: make(chan error, 3),
 	}
 	s.lifecycle.onStop("broker connections", func(context.Context) error { return brokers.Close() })
 	defer func() {
@@ -219,7 +219,7 @@ func (s *Server) openHTTP(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	exportgatev1.RegisterExportingServiceServer(channel, svc)
 	handler, err := gateway.New(gateway.Options{
 		Conn: channel, BasePath: cfg.BasePath, Response: gateway.Response(cfg.Response), Timeout: callTimeout(cfg),
-		Info:   func() gateway.Info { return s.info(cfg.Build, fanout.View()) },
+		Info:   func() gateway.Info { return info(cfg.Build, fanout.View()) },
 		Health: s.health, Logger: s.log,
 	})
 	if err != nil {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
@@ -36,17 +35,10 @@ func callTimeout(cfg *Config) time.Duration { return cfg.Exporting.Timeout + tim
 func fanoutTimeout(cfg *Config) time.Duration { return cfg.Zeebe.RequestTimeout + 500*time.Millisecond }
 
 // info is what the info endpoint tells.
-func (s *Server) info(build Build, view *exporting.View) gateway.Info {
-	info := gateway.Info{Version: build.Version, Commit: build.Commit}
-	if view.Topology == nil {
-		return info
+func info(build Build, view *exporting.View) gateway.Info {
+	told := gateway.Info{Version: build.Version, Commit: build.Commit}
+	if view.Topology != nil {
+		told.ZeebeVersions = view.Topology.Versions()
 	}
-	for _, b := range view.Topology.Brokers {
-		if b.Version != "" {
-			info.ZeebeVersions = append(info.ZeebeVersions, b.Version)
-		}
-	}
-	slices.Sort(info.ZeebeVersions)
-	info.ZeebeVersions = slices.Compact(info.ZeebeVersions)
-	return info
+	return told
 }

@@ -140,6 +140,18 @@ func (t *Topology) Lever(id LeverID) (Lever, bool) {
 	return t.Levers[i], true
 }
 
+// Versions are the brokers' versions as far as they are known, without repetition, in alphabetical order.
+func (t *Topology) Versions() []string {
+	var versions []string
+	for _, b := range t.Brokers {
+		if b.Version != "" {
+			versions = append(versions, b.Version)
+		}
+	}
+	slices.Sort(versions)
+	return slices.Compact(versions)
+}
+
 // Cluster is the port to the brokers. Its implementation knows their ways; the core knows what they mean.
 //
 // Every method returns soon after its context ends, and may be called by many goroutines at once.

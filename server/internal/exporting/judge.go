@@ -11,7 +11,8 @@ import (
 
 // Incomplete lists what stands in the way of pausing every replica, whatever phase they show: brokers that cannot be
 // read or of an unknown kind, replicas that are missing or take no part, partitions without exactly one leader, a change
-// that the brokers are making to themselves. Empty means that completeness is proven, by count (design.md 4). In order of partition and broker.
+// that the brokers are making to themselves. Empty means that completeness is proven, by count (design.md 4). In order of
+// partition and broker.
 func (v *View) Incomplete() []Failure {
 	if v.Topology == nil {
 		return []Failure{v.noTopology()}
@@ -119,12 +120,16 @@ func (v *View) miscounted(exact bool) []Failure {
 		return nil
 	}
 	present := v.present()
+	answers := map[BrokerID]bool{}
+	for _, b := range v.Topology.Brokers {
+		answers[b.ID] = v.trouble(b.ID) == nil
+	}
 	var failures []Failure
 	for _, p := range v.Topology.Expected {
 		here := present[p.ID]
 		missing := 0
 		for _, id := range p.Members {
-			if v.trouble(id) == nil && !slices.Contains(here, id) {
+			if answers[id] && !slices.Contains(here, id) {
 				failures = append(failures, Failure{Partition: p.ID, Broker: id, Reason: errNotThere.Error()})
 				missing++
 			}
@@ -165,7 +170,9 @@ func (v *View) unclassified() []Failure {
 	var failures []Failure
 	for _, b := range v.Topology.Brokers {
 		if _, ok := v.Topology.Lever(b.Lever); !ok && v.trouble(b.ID) == nil {
-			failures = append(failures, Failure{Broker: b.ID, Reason: "whether it is older than 8.10 is not known yet: wait, or set zeebe.version"})
+			failures = append(failures, Failure{
+				Broker: b.ID, Reason: "whether it is older than 8.10 is not known yet: wait, or set zeebe.version",
+			})
 		}
 	}
 	return failures
@@ -261,8 +268,7 @@ func (v *View) Permits(phase, held Phase, confirm time.Duration) error {
 		generations[lever.Planned] = true
 		versions[cmp.Or(b.Version, "unknown")] = true
 		o := v.Observations[b.ID]
-		soft := held == PhaseSoftPaused || o.MaySoften ||
-			slices.ContainsFunc(o.Readings, func(r Reading) bool { return r.Phase == PhaseSoftPaused })
+		soft := held == PhaseSoftPaused || o.MaySoften || anySoft(o.Readings)
 		if phase == PhasePaused && soft && !lever.SoftToHard {
 			unsafe = append(unsafe, b.ID)
 		}

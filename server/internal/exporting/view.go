@@ -3,6 +3,7 @@ package exporting
 import (
 	"cmp"
 	"errors"
+	"iter"
 	"slices"
 	"time"
 )
@@ -114,19 +115,14 @@ var (
 func (v *View) Observed() Phase {
 	observed, idle := PhaseUnknown, PhaseUnknown
 	first := true
-	for _, o := range v.Observations {
-		if o.Err != nil {
-			continue
-		}
-		for i := range o.Readings {
-			switch r := &o.Readings[i]; {
-			case r.NoExporters:
-				idle = PhaseClosed
-			case first:
-				observed, first = r.Phase, false
-			case observed != r.Phase:
-				return PhaseMixed
-			}
+	for _, r := range v.Readings() {
+		switch {
+		case r.NoExporters:
+			idle = PhaseClosed
+		case first:
+			observed, first = r.Phase, false
+		case observed != r.Phase:
+			return PhaseMixed
 		}
 	}
 	if first {
@@ -153,6 +149,20 @@ func (v *View) Settable() map[BrokerID]Phase {
 	return restore
 }
 
+// Readings walks over what the replicas showed that could be read the last time, in no order: see [View.Replicas] for all
+// of them, in order.
+func (v *View) Readings() iter.Seq2[BrokerID, *Reading] {
+	return func(yield func(BrokerID, *Reading) bool) {
+		for id, o := range v.Observations {
+			for i := range o.Readings {
+				if o.Err == nil && !yield(id, &o.Readings[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Reading finds what a replica showed at its broker's last readable answer.
 func (v *View) Reading(partition PartitionID, broker BrokerID) (Reading, bool) {
 	readings := v.Observations[broker].Readings
@@ -175,11 +185,13 @@ type Change struct {
 // has not read are left out.
 func Changes(before, after *View) []Change {
 	var changes []Change
-	for _, r := range after.Replicas() {
-		old, ok := before.Reading(r.Partition, r.Broker)
-		if ok && r.Err == nil && old.Phase != r.Phase {
-			changes = append(changes, Change{r.Partition, r.Broker, old.Phase, r.Phase})
+	for broker, r := range after.Readings() {
+		if old, ok := before.Reading(r.Partition, broker); ok && old.Phase != r.Phase {
+			changes = append(changes, Change{r.Partition, broker, old.Phase, r.Phase})
 		}
 	}
+	slices.SortFunc(changes, func(a, b Change) int {
+		return cmp.Or(a.Partition.Compare(b.Partition), CompareBrokers(a.Broker, b.Broker))
+	})
 	return changes
 }

@@ -54,8 +54,8 @@ func (r *Reconciler) observe(view *exporting.View) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, replica := range view.Replicas() {
-		if replica.Role != exporting.RoleLeader || replica.Err != nil {
+	for broker, replica := range view.Readings() {
+		if replica.Role != exporting.RoleLeader {
 			continue
 		}
 		waits := replica.Phase == exporting.PhaseExporting && replica.Exported.Known && replica.Processed.Known &&
@@ -64,8 +64,8 @@ func (r *Reconciler) observe(view *exporting.View) {
 		switch {
 		case !waits:
 			delete(r.stalls, replica.Partition)
-		case !ok || known.broker != replica.Broker || known.position != replica.Exported.Value:
-			r.stalls[replica.Partition] = stall{replica.Broker, replica.Exported.Value, now}
+		case !ok || known.broker != broker || known.position != replica.Exported.Value:
+			r.stalls[replica.Partition] = stall{broker, replica.Exported.Value, now}
 		}
 	}
 }
@@ -139,11 +139,16 @@ func (r *Reconciler) noticeForeign(view *exporting.View) {
 	}
 }
 
-// paused reports whether a replica was read in a paused phase.
+// paused reports whether a replica was last read in a paused phase, also on a broker that has fallen silent since.
 func paused(view *exporting.View) bool {
-	return slices.ContainsFunc(view.Replicas(), func(r exporting.Replica) bool {
-		return r.Phase == exporting.PhasePaused || r.Phase == exporting.PhaseSoftPaused
-	})
+	for _, o := range view.Observations {
+		if slices.ContainsFunc(o.Readings, func(r exporting.Reading) bool {
+			return r.Phase == exporting.PhasePaused || r.Phase == exporting.PhaseSoftPaused
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // resumedElsewhere releases the anonymous hold if somebody resumed at the brokers: it is Zeebe's own pause, and this is
@@ -159,11 +164,7 @@ func (r *Reconciler) resumedElsewhere(ctx context.Context, state hold.State, vie
 	if !ok || len(state.Holds) > 1 || proven.err != nil || proven.revision != state.Revision || !exports(view) {
 		return false
 	}
-	timer := time.NewTimer(r.opts.Fanout.ConfirmInterval())
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+	if !sleep(ctx, r.opts.Fanout.ConfirmInterval()) {
 		return false
 	}
 	view = r.opts.Fanout.Look(ctx)

@@ -143,11 +143,7 @@ func (r *Reconciler) preflight(ctx context.Context, phase exporting.Phase) (*exp
 		if _, incomplete := errors.AsType[*exporting.IncompleteTopologyError](err); !incomplete {
 			return view, err
 		}
-		timer := time.NewTimer(jitter(wait))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, jitter(wait)) {
 			return nil, err
 		}
 	}

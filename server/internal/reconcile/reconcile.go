@@ -187,6 +187,18 @@ func (r *Reconciler) judge(ctx context.Context, state hold.State, view *exportin
 	r.judged = make(chan struct{})
 }
 
+// sleep waits, and reports whether the context lasted.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // jitter spreads an interval by a tenth both ways, so that many proxies do not read in step.
 func jitter(d time.Duration) time.Duration {
 	return d*9/10 + rand.N(d/5+1) //nolint:gosec // Spreading load needs no secrecy.

@@ -3,7 +3,6 @@ package service
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -179,10 +178,9 @@ func toCluster(view *exporting.View) *exportgatev1.Cluster {
 	if t == nil {
 		return &exportgatev1.Cluster{}
 	}
-	var versions []string
 	out := &exportgatev1.Cluster{
 		Partitions: int32(len(t.Expected)), ReplicationFactor: int32(t.ReplicationFactor), //nolint:gosec // Small numbers.
-		Source: t.Source, PendingChange: t.Pending,
+		Versions: t.Versions(), Source: t.Source, PendingChange: t.Pending,
 	}
 	for _, b := range t.Brokers {
 		broker := &exportgatev1.Broker{Id: string(b.ID), Address: b.Address, Version: b.Version}
@@ -190,11 +188,6 @@ func toCluster(view *exporting.View) *exportgatev1.Cluster {
 			broker.Error = err.Error()
 		}
 		out.Brokers = append(out.Brokers, broker)
-		if b.Version != "" {
-			versions = append(versions, b.Version)
-		}
 	}
-	slices.Sort(versions)
-	out.Versions = slices.Compact(versions)
 	return out
 }
