@@ -86,10 +86,13 @@ func forwardMinimal(ctx context.Context, w http.ResponseWriter, _ proto.Message)
 
 // rewriteAnswer puts the answer to a POST into its envelope.
 func rewriteAnswer(ctx context.Context, message proto.Message) (any, error) {
-	if answerOf(ctx).form != ResponseEnvelope {
-		return message, nil
+	switch answerOf(ctx).form {
+	case ResponseEnvelope:
+		return report{message}, nil
+	case ResponseNoContent:
+		return nil, nil
 	}
-	return report{message}, nil
+	return message, nil
 }
 
 // report is the response message of a success, to be sent in its envelope.
