@@ -36,7 +36,7 @@ func (c *Client) writeCluster(ctx context.Context, phase exporting.Phase) error 
 	// The answer comes when the plan is carried out, which may be a minute. But the plan goes on without anybody waiting,
 	// and GET cluster shows it: a broker that says nothing for long may not have begun one, and another is asked next.
 	address = c.memory.inTurn(addresses, address)
-	a, err := c.send(ctx, http.MethodPost, address, changeOf(phase), c.timeout)
+	a, err := c.post(ctx, address, changeOf(phase))
 	switch {
 	case err != nil:
 	case a.status == http.StatusNotFound:

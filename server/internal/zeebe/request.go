@@ -82,13 +82,9 @@ func (c *Client) post(ctx context.Context, address, path string) (answer, error)
 	return c.send(ctx, http.MethodPost, address, path, c.timeout)
 }
 
-// send sends a request without a body, reads the answer to its end, and notes whether the broker answers. A limit of 0
-// leaves the time to ctx alone.
+// send sends a request without a body, reads the answer to its end, and notes whether the broker answers.
 func (c *Client) send(ctx context.Context, method, address, path string, limit time.Duration) (answer, error) {
-	limited, cancel := ctx, context.CancelFunc(func() {})
-	if limit > 0 {
-		limited, cancel = context.WithTimeout(ctx, limit)
-	}
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	a, err := c.exchange(limited, method, address+path)
 	switch {
