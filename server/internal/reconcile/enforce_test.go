@@ -31,6 +31,7 @@ func TestResumeWithABrokerDead(t *testing.T) {
 	}
 }
 
+// A replica that comes back exporting is paused again while the hold lives; one that somebody resumed too.
 func TestHoldIsEnforced(t *testing.T) {
 	bubble(t, exportingtest.New(3, 3), func(r *rig) {
 		t := r.t
@@ -54,6 +55,7 @@ func TestHoldIsEnforced(t *testing.T) {
 	})
 }
 
+// A resume made at the brokers, on every replica, ends the anonymous hold: it is Zeebe's own pause.
 func TestForeignResumeReleases(t *testing.T) {
 	bubble(t, exportingtest.New(3, 3), func(r *rig) {
 		t := r.t
@@ -76,6 +78,7 @@ func TestForeignResumeReleases(t *testing.T) {
 	})
 }
 
+// A pause that somebody made at the brokers is shown and left alone, until a resume.
 func TestForeignPauseIsShown(t *testing.T) {
 	bubble(t, exportingtest.New(3, 3), func(r *rig) {
 		t := r.t
@@ -95,6 +98,7 @@ func TestForeignPauseIsShown(t *testing.T) {
 	})
 }
 
+// A drive lasts as long as a broker is dead; that it is dead must be told all the same.
 func TestADeadBrokerIsToldOfDuringADrive(t *testing.T) {
 	bubble(t, exportingtest.New(3, 3), func(r *rig) {
 		t := r.t

@@ -59,6 +59,7 @@ func TestPauseIsIdempotent(t *testing.T) {
 	})
 }
 
+// Nothing must be touched where a pause is refused.
 func TestPauseIsRefused(t *testing.T) {
 	tests := map[string]struct {
 		prepare func(*rig)
@@ -103,11 +104,7 @@ func TestLaterCallSupersedes(t *testing.T) {
 	bubble(t, exportingtest.New(3, 3), func(r *rig) {
 		t := r.t
 		r.cluster.SetFault(1, exportingtest.Swallow)
-		paused := make(chan error, 1)
-		go func() {
-			_, err := r.pause(t, hard, 20*time.Second, 0)
-			paused <- err
-		}()
+		paused := r.pauseLater(hard, 0)
 		wait(2 * time.Second)
 		if _, err := r.resume(t, 10*time.Second); err != nil {
 			t.Errorf("resume: %v", err)
@@ -119,6 +116,7 @@ func TestLaterCallSupersedes(t *testing.T) {
 	})
 }
 
+// An equal call joins; a caller that leaves cancels nothing; one with more time prolongs.
 func TestEqualCallJoins(t *testing.T) {
 	bubble(t, exportingtest.New(3, 3), func(r *rig) {
 		t := r.t
@@ -177,11 +175,7 @@ func TestShutdownEndsCalls(t *testing.T) {
 	bubble(t, exportingtest.New(3, 3), func(r *rig) {
 		t := r.t
 		r.cluster.SetFault(1, exportingtest.Swallow)
-		paused := make(chan error, 1)
-		go func() {
-			_, err := r.pause(t, hard, 20*time.Second, 0)
-			paused <- err
-		}()
+		paused := r.pauseLater(hard, 0)
 		wait(2 * time.Second)
 		r.end()
 		if err := <-paused; !errors.Is(err, reconcile.ErrShuttingDown) {

@@ -22,7 +22,6 @@ const (
 )
 
 // rig is a reconciler that runs over a cluster in memory, in a bubble.
-
 type rig struct {
 	*reconcile.Reconciler
 
@@ -62,6 +61,16 @@ func (r *rig) pause(t *testing.T, phase exporting.Phase, timeout time.Duration, 
 	return r.Pause(ctx, reconcile.PauseRequest{Phase: phase, OnFailure: onFailure, Owner: "test"})
 }
 
+// pauseLater pauses in the background and tells what came of it.
+func (r *rig) pauseLater(phase exporting.Phase, onFailure reconcile.OnFailure) <-chan error {
+	paused := make(chan error, 1)
+	go func() {
+		_, err := r.pause(r.t, phase, 20*time.Second, onFailure)
+		paused <- err
+	}()
+	return paused
+}
+
 func (r *rig) resume(t *testing.T, timeout time.Duration) (reconcile.Result, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
@@ -70,7 +79,6 @@ func (r *rig) resume(t *testing.T, timeout time.Duration) (reconcile.Result, err
 }
 
 // show fails the test unless the brokers truly do what is wanted.
-
 func (r *rig) show(t *testing.T, want ...exporting.Phase) {
 	t.Helper()
 	got := r.cluster.Phases()
@@ -92,27 +100,3 @@ func bubble(t *testing.T, c *exportingtest.Cluster, test func(*rig)) {
 }
 
 func wait(d time.Duration) { <-time.After(d) }
-
-// Nothing must be touched where a pause is refused.
-
-// A broker that dies during the pause is put back when it answers again, after the call has been answered.
-
-// A renewal is never refused, and never withdraws the hold that it renews.
-
-// A replica that comes back exporting is paused again while the hold lives; one that somebody resumed too.
-
-// A resume made at the brokers, on every replica, ends the anonymous hold: it is Zeebe's own pause.
-
-// A pause that somebody made at the brokers is shown and left alone, until a resume.
-
-// An equal call joins; a caller that leaves cancels nothing; one with more time prolongs.
-
-// A soft pause that is still on its way when a resume follows, which the broker then loses, must not have the last word.
-
-// A plan that is still being carried out when a resume follows must not have the last word either, whatever the replicas
-
-// show meanwhile.
-
-// A pause that replaced another and failed is reverted only when what is left is proven like any pause.
-
-// A drive lasts as long as a broker is dead; that it is dead must be told all the same.

@@ -46,6 +46,7 @@ func TestFailedPauseIsReverted(t *testing.T) {
 	}
 }
 
+// A broker that dies during the pause is put back when it answers again, after the call has been answered.
 func TestRevertGoesOnUntilBrokersAnswer(t *testing.T) {
 	bubble(t, exportingtest.New(3, 3), func(r *rig) {
 		t := r.t
@@ -82,6 +83,7 @@ func TestKeepGoesOn(t *testing.T) {
 	})
 }
 
+// A renewal is never refused, and never withdraws the hold that it renews.
 func TestRenewalNeverWithdraws(t *testing.T) {
 	bubble(t, exportingtest.New(3, 3), func(r *rig) {
 		t := r.t
@@ -100,16 +102,13 @@ func TestRenewalNeverWithdraws(t *testing.T) {
 	})
 }
 
+// A soft pause that is still on its way when a resume follows, which the broker then loses, must not have the last word.
 func TestALateWriteDoesNotStay(t *testing.T) {
 	c := exportingtest.New(3, 3)
 	c.Delay = 3 * time.Second
 	bubble(t, c, func(r *rig) {
 		t := r.t
-		paused := make(chan error, 1)
-		go func() {
-			_, err := r.pause(t, soft, 20*time.Second, reconcile.Keep)
-			paused <- err
-		}()
+		paused := r.pauseLater(soft, reconcile.Keep)
 		wait(100 * time.Millisecond)
 		r.cluster.SetFault(0, exportingtest.Swallow)
 		if _, err := r.resume(t, 10*time.Second); err != nil {
@@ -124,6 +123,8 @@ func TestALateWriteDoesNotStay(t *testing.T) {
 	})
 }
 
+// A plan that is still being carried out when a resume follows must not have the last word either, whatever the replicas
+// show meanwhile.
 func TestAPlanUnderWayIsWaitedFor(t *testing.T) {
 	c := exportingtest.New(3, 3)
 	c.Planned, c.Delay = true, 2*time.Second
@@ -141,6 +142,7 @@ func TestAPlanUnderWayIsWaitedFor(t *testing.T) {
 	})
 }
 
+// A pause that replaced another and failed is reverted only when what is left is proven like any pause.
 func TestRevertToAHoldIsProven(t *testing.T) {
 	bubble(t, exportingtest.New(3, 3), func(r *rig) {
 		t := r.t
