@@ -71,20 +71,57 @@ const (
 	//
 	//	{"reason": "SHUTTING_DOWN", "domain": "exportgate", "metadata": {}}
 	ErrorReason_ERROR_REASON_SHUTTING_DOWN ErrorReason = 8
+	// No hold of that name, or uid, was ever placed, or it was forgotten. NOT_FOUND, HTTP 404.
+	//
+	//	{"reason": "HOLD_NOT_FOUND", "domain": "exportgate", "metadata": {"hold": "backup-42"}}
+	ErrorReason_ERROR_REASON_HOLD_NOT_FOUND ErrorReason = 9
+	// The hold's time was over before it was released, settled or renewed. Exporting was resumed then, or will be.
+	// FAILED_PRECONDITION, HTTP 409.
+	//
+	//	{"reason": "HOLD_EXPIRED", "domain": "exportgate",
+	//	 "metadata": {"hold": "backup-42", "time": "2026-11-24T03:00:00Z"}}
+	ErrorReason_ERROR_REASON_HOLD_EXPIRED ErrorReason = 10
+	// Exporting did not stand still under the hold, or that is not known, or it was ended by somebody else: what was done
+	// under it, such as a backup, is worth nothing. It is released all the same. FAILED_PRECONDITION, HTTP 409.
+	//
+	//	{"reason": "HOLD_BROKEN", "domain": "exportgate",
+	//	 "metadata": {"hold": "backup-42", "continuity": "BROKEN", "evidence": "partition 2: ..."}}
+	ErrorReason_ERROR_REASON_HOLD_BROKEN ErrorReason = 11
+	// A plain resume, while named holds keep exporting paused. The anonymous hold was released, if there was one. Release
+	// the others by name, or use force. FAILED_PRECONDITION, HTTP 409.
+	//
+	//	{"reason": "HELD_BY_OTHERS", "domain": "exportgate", "metadata": {"holds": "backup-42,debug"}}
+	ErrorReason_ERROR_REASON_HELD_BY_OTHERS ErrorReason = 12
+	// The ledger of holds cannot be read or written, and nothing was touched: UNAVAILABLE, HTTP 503 with Retry-After. Where
+	// it is not known whether it was written: DEADLINE_EXCEEDED, HTTP 504, and the metadata has "written": "unknown". A
+	// resume with force works all the same.
+	//
+	//	{"reason": "STORE_UNAVAILABLE", "domain": "exportgate", "metadata": {"written": "no"}}
+	ErrorReason_ERROR_REASON_STORE_UNAVAILABLE ErrorReason = 13
+	// There are as many live holds as the ledger takes. Nothing was touched. RESOURCE_EXHAUSTED, HTTP 429.
+	//
+	//	{"reason": "TOO_MANY_HOLDS", "domain": "exportgate", "metadata": {"limit": "100"}}
+	ErrorReason_ERROR_REASON_TOO_MANY_HOLDS ErrorReason = 14
 )
 
 // Enum value maps for ErrorReason.
 var (
 	ErrorReason_name = map[int32]string{
-		0: "ERROR_REASON_UNSPECIFIED",
-		1: "ERROR_REASON_INVALID_ARGUMENT",
-		2: "ERROR_REASON_UNSAFE_TRANSITION",
-		3: "ERROR_REASON_SOFT_PAUSE_UNSUPPORTED",
-		4: "ERROR_REASON_SUPERSEDED",
-		5: "ERROR_REASON_INCOMPLETE_TOPOLOGY",
-		6: "ERROR_REASON_MIXED_VERSIONS",
-		7: "ERROR_REASON_REPLICAS_NOT_SETTLED",
-		8: "ERROR_REASON_SHUTTING_DOWN",
+		0:  "ERROR_REASON_UNSPECIFIED",
+		1:  "ERROR_REASON_INVALID_ARGUMENT",
+		2:  "ERROR_REASON_UNSAFE_TRANSITION",
+		3:  "ERROR_REASON_SOFT_PAUSE_UNSUPPORTED",
+		4:  "ERROR_REASON_SUPERSEDED",
+		5:  "ERROR_REASON_INCOMPLETE_TOPOLOGY",
+		6:  "ERROR_REASON_MIXED_VERSIONS",
+		7:  "ERROR_REASON_REPLICAS_NOT_SETTLED",
+		8:  "ERROR_REASON_SHUTTING_DOWN",
+		9:  "ERROR_REASON_HOLD_NOT_FOUND",
+		10: "ERROR_REASON_HOLD_EXPIRED",
+		11: "ERROR_REASON_HOLD_BROKEN",
+		12: "ERROR_REASON_HELD_BY_OTHERS",
+		13: "ERROR_REASON_STORE_UNAVAILABLE",
+		14: "ERROR_REASON_TOO_MANY_HOLDS",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":            0,
@@ -96,6 +133,12 @@ var (
 		"ERROR_REASON_MIXED_VERSIONS":         6,
 		"ERROR_REASON_REPLICAS_NOT_SETTLED":   7,
 		"ERROR_REASON_SHUTTING_DOWN":          8,
+		"ERROR_REASON_HOLD_NOT_FOUND":         9,
+		"ERROR_REASON_HOLD_EXPIRED":           10,
+		"ERROR_REASON_HOLD_BROKEN":            11,
+		"ERROR_REASON_HELD_BY_OTHERS":         12,
+		"ERROR_REASON_STORE_UNAVAILABLE":      13,
+		"ERROR_REASON_TOO_MANY_HOLDS":         14,
 	}
 )
 
@@ -238,7 +281,7 @@ const file_exportgate_v1_error_reason_proto_rawDesc = "" +
 	"\x04role\x18\x04 \x01(\x0e2\x13.exportgate.v1.RoleR\x04role\x12*\n" +
 	"\x05phase\x18\x05 \x01(\x0e2\x14.exportgate.v1.PhaseR\x05phase\x12,\n" +
 	"\x06wanted\x18\x06 \x01(\x0e2\x14.exportgate.v1.PhaseR\x06wanted\x12\x14\n" +
-	"\x05error\x18\a \x01(\tR\x05error*\xc6\x02\n" +
+	"\x05error\x18\a \x01(\tR\x05error*\x8a\x04\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12\"\n" +
@@ -248,7 +291,14 @@ const file_exportgate_v1_error_reason_proto_rawDesc = "" +
 	" ERROR_REASON_INCOMPLETE_TOPOLOGY\x10\x05\x12\x1f\n" +
 	"\x1bERROR_REASON_MIXED_VERSIONS\x10\x06\x12%\n" +
 	"!ERROR_REASON_REPLICAS_NOT_SETTLED\x10\a\x12\x1e\n" +
-	"\x1aERROR_REASON_SHUTTING_DOWN\x10\bB\xbb\x01\n" +
+	"\x1aERROR_REASON_SHUTTING_DOWN\x10\b\x12\x1f\n" +
+	"\x1bERROR_REASON_HOLD_NOT_FOUND\x10\t\x12\x1d\n" +
+	"\x19ERROR_REASON_HOLD_EXPIRED\x10\n" +
+	"\x12\x1c\n" +
+	"\x18ERROR_REASON_HOLD_BROKEN\x10\v\x12\x1f\n" +
+	"\x1bERROR_REASON_HELD_BY_OTHERS\x10\f\x12\"\n" +
+	"\x1eERROR_REASON_STORE_UNAVAILABLE\x10\r\x12\x1f\n" +
+	"\x1bERROR_REASON_TOO_MANY_HOLDS\x10\x0eB\xbb\x01\n" +
 	"\x11com.exportgate.v1B\x10ErrorReasonProtoP\x01Z?github.com/exportgate/exportgate/gen/exportgate/v1;exportgatev1\xa2\x02\x03EXX\xaa\x02\rExportgate.V1\xca\x02\rExportgate\\V1\xe2\x02\x19Exportgate\\V1\\GPBMetadata\xea\x02\x0eExportgate::V1b\x06proto3"
 
 var (

@@ -9,6 +9,7 @@ package exportgatev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -85,7 +86,20 @@ type PauseRequest struct {
 	// revert unless somebody changed it.
 	OnFailure OnFailure `protobuf:"varint,2,opt,name=on_failure,json=onFailure,proto3,enum=exportgate.v1.OnFailure" json:"on_failure,omitempty"`
 	// Checks topology, versions and the transition, and reports; changes nothing.
-	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The name of the hold: 1 to 128 letters, digits, dots, dashes, underscores or colons. Empty, or "operator": the
+	// anonymous hold, which is what Zeebe's own pause is. Pausing under the name of a live hold of the same phase renews
+	// it.
+	Hold string `protobuf:"bytes,4,opt,name=hold,proto3" json:"hold,omitempty"`
+	// After what time, from when it was written, the hold ends by itself. At most the server's holds.max-ttl; more is cut
+	// to that. Default: holds.default-ttl for a named hold; the anonymous one then never expires. A renewal never shortens
+	// it.
+	Ttl *durationpb.Duration `protobuf:"bytes,5,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// Why, for people: at most 1000 bytes, one line.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The uid of a live hold: it is extended by the ttl, and nothing else. If it no longer lives, nothing is placed, and
+	// the call fails with HOLD_EXPIRED, HOLD_BROKEN or HOLD_NOT_FOUND.
+	Renew         string `protobuf:"bytes,7,opt,name=renew,proto3" json:"renew,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -139,6 +153,34 @@ func (x *PauseRequest) GetValidateOnly() bool {
 		return x.ValidateOnly
 	}
 	return false
+}
+
+func (x *PauseRequest) GetHold() string {
+	if x != nil {
+		return x.Hold
+	}
+	return ""
+}
+
+func (x *PauseRequest) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *PauseRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PauseRequest) GetRenew() string {
+	if x != nil {
+		return x.Renew
+	}
+	return ""
 }
 
 // PauseResponse says that the pause is settled (or, with validate_only, that nothing stands against it).
@@ -210,7 +252,13 @@ func (x *PauseResponse) GetStatus() *Status {
 type ResumeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Reads and reports; changes nothing.
-	ValidateOnly  bool `protobuf:"varint,1,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly bool `protobuf:"varint,1,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The name of the hold to release. Empty, or "operator": the anonymous one; with named holds left the call then fails
+	// with HELD_BY_OTHERS, although the anonymous one was released.
+	Hold string `protobuf:"bytes,2,opt,name=hold,proto3" json:"hold,omitempty"`
+	// Release every hold, whoever placed it, and resume. It works even where the ledger cannot be written. Not together
+	// with a hold.
+	Force         bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -252,15 +300,35 @@ func (x *ResumeRequest) GetValidateOnly() bool {
 	return false
 }
 
+func (x *ResumeRequest) GetHold() string {
+	if x != nil {
+		return x.Hold
+	}
+	return ""
+}
+
+func (x *ResumeRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
 // ResumeResponse says that every replica shows what the holds that are left ask for: with none left, that all export.
 type ResumeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The hold that this call released. Absent when there was none, and with validate_only.
+	// The hold that was released under the name that was asked for, by this call or by an earlier one that this one
+	// repeats, with its continuity. Absent when there was none, and with validate_only.
 	Released *Hold `protobuf:"bytes,1,opt,name=released,proto3" json:"released,omitempty"`
 	// The replicas that changed their phase during this call, in the order of the status.
 	Changes []*Change `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
 	// The whole status as of the last reads.
-	Status        *Status `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	Status *Status `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	// With force: every hold that this call ended.
+	Forced []*Hold `protobuf:"bytes,4,rep,name=forced,proto3" json:"forced,omitempty"`
+	// With force, where the ledger could not be written: the exporters were resumed, but a server that can read the ledger
+	// would enforce these holds again. It is recorded as soon as it can be.
+	Unrecorded    []*Hold `protobuf:"bytes,5,rep,name=unrecorded,proto3" json:"unrecorded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -312,6 +380,20 @@ func (x *ResumeResponse) GetChanges() []*Change {
 func (x *ResumeResponse) GetStatus() *Status {
 	if x != nil {
 		return x.Status
+	}
+	return nil
+}
+
+func (x *ResumeResponse) GetForced() []*Hold {
+	if x != nil {
+		return x.Forced
+	}
+	return nil
+}
+
+func (x *ResumeResponse) GetUnrecorded() []*Hold {
+	if x != nil {
+		return x.Unrecorded
 	}
 	return nil
 }
@@ -399,37 +481,175 @@ func (x *GetStatusResponse) GetStatus() *Status {
 	return nil
 }
 
+// WatchStatusRequest asks for the status and all that follows.
+type WatchStatusRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The cursor of the last response that the client saw, to be told what happened since. Empty: from the oldest event
+	// that is kept.
+	Cursor        string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchStatusRequest) Reset() {
+	*x = WatchStatusRequest{}
+	mi := &file_exportgate_v1_exporting_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchStatusRequest) ProtoMessage() {}
+
+func (x *WatchStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_exportgate_v1_exporting_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchStatusRequest.ProtoReflect.Descriptor instead.
+func (*WatchStatusRequest) Descriptor() ([]byte, []int) {
+	return file_exportgate_v1_exporting_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *WatchStatusRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+// WatchStatusResponse is the status at a change.
+type WatchStatusResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The whole status, without its events.
+	Status *Status `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	// What happened since the cursor, or since the last response on this stream, oldest first.
+	Events []*Event `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	// Events were lost between the cursor and the first of these: they were too many, or the server is another one.
+	MissedEvents bool `protobuf:"varint,3,opt,name=missed_events,json=missedEvents,proto3" json:"missed_events,omitempty"`
+	// Where this response ends, to go on from after a broken connection. It means nothing to clients.
+	Cursor        string `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchStatusResponse) Reset() {
+	*x = WatchStatusResponse{}
+	mi := &file_exportgate_v1_exporting_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchStatusResponse) ProtoMessage() {}
+
+func (x *WatchStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_exportgate_v1_exporting_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchStatusResponse.ProtoReflect.Descriptor instead.
+func (*WatchStatusResponse) Descriptor() ([]byte, []int) {
+	return file_exportgate_v1_exporting_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *WatchStatusResponse) GetStatus() *Status {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *WatchStatusResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *WatchStatusResponse) GetMissedEvents() bool {
+	if x != nil {
+		return x.MissedEvents
+	}
+	return false
+}
+
+func (x *WatchStatusResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
 var File_exportgate_v1_exporting_service_proto protoreflect.FileDescriptor
 
 const file_exportgate_v1_exporting_service_proto_rawDesc = "" +
 	"\n" +
-	"%exportgate/v1/exporting_service.proto\x12\rexportgate.v1\x1a\x1aexportgate/v1/status.proto\"\x80\x01\n" +
+	"%exportgate/v1/exporting_service.proto\x12\rexportgate.v1\x1a\x1aexportgate/v1/status.proto\x1a\x1egoogle/protobuf/duration.proto\"\xef\x01\n" +
 	"\fPauseRequest\x12\x12\n" +
 	"\x04soft\x18\x01 \x01(\bR\x04soft\x127\n" +
 	"\n" +
 	"on_failure\x18\x02 \x01(\x0e2\x18.exportgate.v1.OnFailureR\tonFailure\x12#\n" +
-	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"\x98\x01\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x12\n" +
+	"\x04hold\x18\x04 \x01(\tR\x04hold\x12+\n" +
+	"\x03ttl\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05renew\x18\a \x01(\tR\x05renew\"\x98\x01\n" +
 	"\rPauseResponse\x12'\n" +
 	"\x04hold\x18\x01 \x01(\v2\x13.exportgate.v1.HoldR\x04hold\x12/\n" +
 	"\achanges\x18\x02 \x03(\v2\x15.exportgate.v1.ChangeR\achanges\x12-\n" +
-	"\x06status\x18\x03 \x01(\v2\x15.exportgate.v1.StatusR\x06status\"4\n" +
+	"\x06status\x18\x03 \x01(\v2\x15.exportgate.v1.StatusR\x06status\"^\n" +
 	"\rResumeRequest\x12#\n" +
-	"\rvalidate_only\x18\x01 \x01(\bR\fvalidateOnly\"\xa1\x01\n" +
+	"\rvalidate_only\x18\x01 \x01(\bR\fvalidateOnly\x12\x12\n" +
+	"\x04hold\x18\x02 \x01(\tR\x04hold\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\"\x83\x02\n" +
 	"\x0eResumeResponse\x12/\n" +
 	"\breleased\x18\x01 \x01(\v2\x13.exportgate.v1.HoldR\breleased\x12/\n" +
 	"\achanges\x18\x02 \x03(\v2\x15.exportgate.v1.ChangeR\achanges\x12-\n" +
-	"\x06status\x18\x03 \x01(\v2\x15.exportgate.v1.StatusR\x06status\"\x12\n" +
+	"\x06status\x18\x03 \x01(\v2\x15.exportgate.v1.StatusR\x06status\x12+\n" +
+	"\x06forced\x18\x04 \x03(\v2\x13.exportgate.v1.HoldR\x06forced\x123\n" +
+	"\n" +
+	"unrecorded\x18\x05 \x03(\v2\x13.exportgate.v1.HoldR\n" +
+	"unrecorded\"\x12\n" +
 	"\x10GetStatusRequest\"B\n" +
 	"\x11GetStatusResponse\x12-\n" +
-	"\x06status\x18\x01 \x01(\v2\x15.exportgate.v1.StatusR\x06status*S\n" +
+	"\x06status\x18\x01 \x01(\v2\x15.exportgate.v1.StatusR\x06status\",\n" +
+	"\x12WatchStatusRequest\x12\x16\n" +
+	"\x06cursor\x18\x01 \x01(\tR\x06cursor\"\xaf\x01\n" +
+	"\x13WatchStatusResponse\x12-\n" +
+	"\x06status\x18\x01 \x01(\v2\x15.exportgate.v1.StatusR\x06status\x12,\n" +
+	"\x06events\x18\x02 \x03(\v2\x14.exportgate.v1.EventR\x06events\x12#\n" +
+	"\rmissed_events\x18\x03 \x01(\bR\fmissedEvents\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor*S\n" +
 	"\tOnFailure\x12\x1a\n" +
 	"\x16ON_FAILURE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ON_FAILURE_REVERT\x10\x01\x12\x13\n" +
-	"\x0fON_FAILURE_KEEP\x10\x022\xfc\x01\n" +
+	"\x0fON_FAILURE_KEEP\x10\x022\xd9\x02\n" +
 	"\x10ExportingService\x12G\n" +
 	"\x05Pause\x12\x1b.exportgate.v1.PauseRequest\x1a\x1c.exportgate.v1.PauseResponse\"\x03\x90\x02\x02\x12J\n" +
 	"\x06Resume\x12\x1c.exportgate.v1.ResumeRequest\x1a\x1d.exportgate.v1.ResumeResponse\"\x03\x90\x02\x02\x12S\n" +
-	"\tGetStatus\x12\x1f.exportgate.v1.GetStatusRequest\x1a .exportgate.v1.GetStatusResponse\"\x03\x90\x02\x01B\xc0\x01\n" +
+	"\tGetStatus\x12\x1f.exportgate.v1.GetStatusRequest\x1a .exportgate.v1.GetStatusResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\vWatchStatus\x12!.exportgate.v1.WatchStatusRequest\x1a\".exportgate.v1.WatchStatusResponse\"\x03\x90\x02\x010\x01B\xc0\x01\n" +
 	"\x11com.exportgate.v1B\x15ExportingServiceProtoP\x01Z?github.com/exportgate/exportgate/gen/exportgate/v1;exportgatev1\xa2\x02\x03EXX\xaa\x02\rExportgate.V1\xca\x02\rExportgate\\V1\xe2\x02\x19Exportgate\\V1\\GPBMetadata\xea\x02\x0eExportgate::V1b\x06proto3"
 
 var (
@@ -445,39 +665,50 @@ func file_exportgate_v1_exporting_service_proto_rawDescGZIP() []byte {
 }
 
 var file_exportgate_v1_exporting_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_exportgate_v1_exporting_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_exportgate_v1_exporting_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_exportgate_v1_exporting_service_proto_goTypes = []any{
-	(OnFailure)(0),            // 0: exportgate.v1.OnFailure
-	(*PauseRequest)(nil),      // 1: exportgate.v1.PauseRequest
-	(*PauseResponse)(nil),     // 2: exportgate.v1.PauseResponse
-	(*ResumeRequest)(nil),     // 3: exportgate.v1.ResumeRequest
-	(*ResumeResponse)(nil),    // 4: exportgate.v1.ResumeResponse
-	(*GetStatusRequest)(nil),  // 5: exportgate.v1.GetStatusRequest
-	(*GetStatusResponse)(nil), // 6: exportgate.v1.GetStatusResponse
-	(*Hold)(nil),              // 7: exportgate.v1.Hold
-	(*Change)(nil),            // 8: exportgate.v1.Change
-	(*Status)(nil),            // 9: exportgate.v1.Status
+	(OnFailure)(0),              // 0: exportgate.v1.OnFailure
+	(*PauseRequest)(nil),        // 1: exportgate.v1.PauseRequest
+	(*PauseResponse)(nil),       // 2: exportgate.v1.PauseResponse
+	(*ResumeRequest)(nil),       // 3: exportgate.v1.ResumeRequest
+	(*ResumeResponse)(nil),      // 4: exportgate.v1.ResumeResponse
+	(*GetStatusRequest)(nil),    // 5: exportgate.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),   // 6: exportgate.v1.GetStatusResponse
+	(*WatchStatusRequest)(nil),  // 7: exportgate.v1.WatchStatusRequest
+	(*WatchStatusResponse)(nil), // 8: exportgate.v1.WatchStatusResponse
+	(*durationpb.Duration)(nil), // 9: google.protobuf.Duration
+	(*Hold)(nil),                // 10: exportgate.v1.Hold
+	(*Change)(nil),              // 11: exportgate.v1.Change
+	(*Status)(nil),              // 12: exportgate.v1.Status
+	(*Event)(nil),               // 13: exportgate.v1.Event
 }
 var file_exportgate_v1_exporting_service_proto_depIdxs = []int32{
 	0,  // 0: exportgate.v1.PauseRequest.on_failure:type_name -> exportgate.v1.OnFailure
-	7,  // 1: exportgate.v1.PauseResponse.hold:type_name -> exportgate.v1.Hold
-	8,  // 2: exportgate.v1.PauseResponse.changes:type_name -> exportgate.v1.Change
-	9,  // 3: exportgate.v1.PauseResponse.status:type_name -> exportgate.v1.Status
-	7,  // 4: exportgate.v1.ResumeResponse.released:type_name -> exportgate.v1.Hold
-	8,  // 5: exportgate.v1.ResumeResponse.changes:type_name -> exportgate.v1.Change
-	9,  // 6: exportgate.v1.ResumeResponse.status:type_name -> exportgate.v1.Status
-	9,  // 7: exportgate.v1.GetStatusResponse.status:type_name -> exportgate.v1.Status
-	1,  // 8: exportgate.v1.ExportingService.Pause:input_type -> exportgate.v1.PauseRequest
-	3,  // 9: exportgate.v1.ExportingService.Resume:input_type -> exportgate.v1.ResumeRequest
-	5,  // 10: exportgate.v1.ExportingService.GetStatus:input_type -> exportgate.v1.GetStatusRequest
-	2,  // 11: exportgate.v1.ExportingService.Pause:output_type -> exportgate.v1.PauseResponse
-	4,  // 12: exportgate.v1.ExportingService.Resume:output_type -> exportgate.v1.ResumeResponse
-	6,  // 13: exportgate.v1.ExportingService.GetStatus:output_type -> exportgate.v1.GetStatusResponse
-	11, // [11:14] is the sub-list for method output_type
-	8,  // [8:11] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	9,  // 1: exportgate.v1.PauseRequest.ttl:type_name -> google.protobuf.Duration
+	10, // 2: exportgate.v1.PauseResponse.hold:type_name -> exportgate.v1.Hold
+	11, // 3: exportgate.v1.PauseResponse.changes:type_name -> exportgate.v1.Change
+	12, // 4: exportgate.v1.PauseResponse.status:type_name -> exportgate.v1.Status
+	10, // 5: exportgate.v1.ResumeResponse.released:type_name -> exportgate.v1.Hold
+	11, // 6: exportgate.v1.ResumeResponse.changes:type_name -> exportgate.v1.Change
+	12, // 7: exportgate.v1.ResumeResponse.status:type_name -> exportgate.v1.Status
+	10, // 8: exportgate.v1.ResumeResponse.forced:type_name -> exportgate.v1.Hold
+	10, // 9: exportgate.v1.ResumeResponse.unrecorded:type_name -> exportgate.v1.Hold
+	12, // 10: exportgate.v1.GetStatusResponse.status:type_name -> exportgate.v1.Status
+	12, // 11: exportgate.v1.WatchStatusResponse.status:type_name -> exportgate.v1.Status
+	13, // 12: exportgate.v1.WatchStatusResponse.events:type_name -> exportgate.v1.Event
+	1,  // 13: exportgate.v1.ExportingService.Pause:input_type -> exportgate.v1.PauseRequest
+	3,  // 14: exportgate.v1.ExportingService.Resume:input_type -> exportgate.v1.ResumeRequest
+	5,  // 15: exportgate.v1.ExportingService.GetStatus:input_type -> exportgate.v1.GetStatusRequest
+	7,  // 16: exportgate.v1.ExportingService.WatchStatus:input_type -> exportgate.v1.WatchStatusRequest
+	2,  // 17: exportgate.v1.ExportingService.Pause:output_type -> exportgate.v1.PauseResponse
+	4,  // 18: exportgate.v1.ExportingService.Resume:output_type -> exportgate.v1.ResumeResponse
+	6,  // 19: exportgate.v1.ExportingService.GetStatus:output_type -> exportgate.v1.GetStatusResponse
+	8,  // 20: exportgate.v1.ExportingService.WatchStatus:output_type -> exportgate.v1.WatchStatusResponse
+	17, // [17:21] is the sub-list for method output_type
+	13, // [13:17] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_exportgate_v1_exporting_service_proto_init() }
@@ -492,7 +723,7 @@ func file_exportgate_v1_exporting_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_exportgate_v1_exporting_service_proto_rawDesc), len(file_exportgate_v1_exporting_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -126,6 +126,34 @@ func local_request_ExportingService_GetStatus_0(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
+var filter_ExportingService_WatchStatus_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
+
+func request_ExportingService_WatchStatus_0(ctx context.Context, marshaler runtime.Marshaler, client ExportingServiceClient, req *http.Request, pathParams map[string]string) (ExportingService_WatchStatusClient, runtime.ServerMetadata, error) {
+	var (
+		protoReq WatchStatusRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_ExportingService_WatchStatus_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	stream, err := client.WatchStatus(ctx, &protoReq)
+	if err != nil {
+		return nil, metadata, err
+	}
+	header, err := stream.Header()
+	if err != nil {
+		return nil, metadata, err
+	}
+	metadata.HeaderMD = header
+	return stream, metadata, nil
+}
+
 // RegisterExportingServiceHandlerServer registers the http handlers for service ExportingService to "mux".
 // UnaryRPC     :call ExportingServiceServer directly.
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
@@ -191,6 +219,13 @@ func RegisterExportingServiceHandlerServer(ctx context.Context, mux *runtime.Ser
 			return
 		}
 		forward_ExportingService_GetStatus_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+
+	mux.Handle(http.MethodGet, pattern_ExportingService_WatchStatus_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		err := status.Error(codes.Unimplemented, "streaming calls are not yet supported in the in-process transport")
+		_, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+		return
 	})
 
 	return nil
@@ -283,17 +318,36 @@ func RegisterExportingServiceHandlerClient(ctx context.Context, mux *runtime.Ser
 		}
 		forward_ExportingService_GetStatus_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_ExportingService_WatchStatus_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/exportgate.v1.ExportingService/WatchStatus", runtime.WithHTTPPathPattern("/actuator/exporting/watch"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_ExportingService_WatchStatus_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_ExportingService_WatchStatus_0(annotatedContext, mux, outboundMarshaler, w, req, func() (proto.Message, error) { return resp.Recv() }, mux.GetForwardResponseOptions()...)
+	})
 	return nil
 }
 
 var (
-	pattern_ExportingService_Pause_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"actuator", "exporting", "pause"}, ""))
-	pattern_ExportingService_Resume_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"actuator", "exporting", "resume"}, ""))
-	pattern_ExportingService_GetStatus_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"actuator", "exporting"}, ""))
+	pattern_ExportingService_Pause_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"actuator", "exporting", "pause"}, ""))
+	pattern_ExportingService_Resume_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"actuator", "exporting", "resume"}, ""))
+	pattern_ExportingService_GetStatus_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"actuator", "exporting"}, ""))
+	pattern_ExportingService_WatchStatus_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"actuator", "exporting", "watch"}, ""))
 )
 
 var (
-	forward_ExportingService_Pause_0     = runtime.ForwardResponseMessage
-	forward_ExportingService_Resume_0    = runtime.ForwardResponseMessage
-	forward_ExportingService_GetStatus_0 = runtime.ForwardResponseMessage
+	forward_ExportingService_Pause_0       = runtime.ForwardResponseMessage
+	forward_ExportingService_Resume_0      = runtime.ForwardResponseMessage
+	forward_ExportingService_GetStatus_0   = runtime.ForwardResponseMessage
+	forward_ExportingService_WatchStatus_0 = runtime.ForwardResponseStream
 )

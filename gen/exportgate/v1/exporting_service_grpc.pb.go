@@ -19,9 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ExportingService_Pause_FullMethodName     = "/exportgate.v1.ExportingService/Pause"
-	ExportingService_Resume_FullMethodName    = "/exportgate.v1.ExportingService/Resume"
-	ExportingService_GetStatus_FullMethodName = "/exportgate.v1.ExportingService/GetStatus"
+	ExportingService_Pause_FullMethodName       = "/exportgate.v1.ExportingService/Pause"
+	ExportingService_Resume_FullMethodName      = "/exportgate.v1.ExportingService/Resume"
+	ExportingService_GetStatus_FullMethodName   = "/exportgate.v1.ExportingService/GetStatus"
+	ExportingService_WatchStatus_FullMethodName = "/exportgate.v1.ExportingService/WatchStatus"
 )
 
 // ExportingServiceClient is the client API for ExportingService service.
@@ -45,10 +46,17 @@ type ExportingServiceClient interface {
 	//
 	// It never needs a complete topology: every replica that can be reached is resumed, the others are named in the
 	// error, and the server keeps at them until they follow. On a cluster that exports already it is success.
+	//
+	// Releasing a named hold first reads once more, and tells whether exporting stood still all the time: a hold that was
+	// broken, or of which that is not known, is released all the same, and answered with HOLD_BROKEN. Releasing it again
+	// repeats the answer.
 	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
 	// GetStatus reads every replica now and tells what it saw, beside what ought to be. A broker that does not answer in
 	// time is shown with its last known replicas, their age, and the error.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
+	// WatchStatus sends the status now and whenever anything but positions and times changes, until the client leaves or
+	// the server stops (UNAVAILABLE: connect again). A client that reads slowly misses what lies between, never the last.
+	WatchStatus(ctx context.Context, in *WatchStatusRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchStatusResponse], error)
 }
 
 type exportingServiceClient struct {
@@ -89,6 +97,25 @@ func (c *exportingServiceClient) GetStatus(ctx context.Context, in *GetStatusReq
 	return out, nil
 }
 
+func (c *exportingServiceClient) WatchStatus(ctx context.Context, in *WatchStatusRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchStatusResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ExportingService_ServiceDesc.Streams[0], ExportingService_WatchStatus_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchStatusRequest, WatchStatusResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ExportingService_WatchStatusClient = grpc.ServerStreamingClient[WatchStatusResponse]
+
 // ExportingServiceServer is the server API for ExportingService service.
 // All implementations must embed UnimplementedExportingServiceServer
 // for forward compatibility.
@@ -110,10 +137,17 @@ type ExportingServiceServer interface {
 	//
 	// It never needs a complete topology: every replica that can be reached is resumed, the others are named in the
 	// error, and the server keeps at them until they follow. On a cluster that exports already it is success.
+	//
+	// Releasing a named hold first reads once more, and tells whether exporting stood still all the time: a hold that was
+	// broken, or of which that is not known, is released all the same, and answered with HOLD_BROKEN. Releasing it again
+	// repeats the answer.
 	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
 	// GetStatus reads every replica now and tells what it saw, beside what ought to be. A broker that does not answer in
 	// time is shown with its last known replicas, their age, and the error.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
+	// WatchStatus sends the status now and whenever anything but positions and times changes, until the client leaves or
+	// the server stops (UNAVAILABLE: connect again). A client that reads slowly misses what lies between, never the last.
+	WatchStatus(*WatchStatusRequest, grpc.ServerStreamingServer[WatchStatusResponse]) error
 	mustEmbedUnimplementedExportingServiceServer()
 }
 
@@ -132,6 +166,9 @@ func (UnimplementedExportingServiceServer) Resume(context.Context, *ResumeReques
 }
 func (UnimplementedExportingServiceServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
+}
+func (UnimplementedExportingServiceServer) WatchStatus(*WatchStatusRequest, grpc.ServerStreamingServer[WatchStatusResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchStatus not implemented")
 }
 func (UnimplementedExportingServiceServer) mustEmbedUnimplementedExportingServiceServer() {}
 func (UnimplementedExportingServiceServer) testEmbeddedByValue()                          {}
@@ -208,6 +245,17 @@ func _ExportingService_GetStatus_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ExportingService_WatchStatus_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchStatusRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ExportingServiceServer).WatchStatus(m, &grpc.GenericServerStream[WatchStatusRequest, WatchStatusResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ExportingService_WatchStatusServer = grpc.ServerStreamingServer[WatchStatusResponse]
+
 // ExportingService_ServiceDesc is the grpc.ServiceDesc for ExportingService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -228,6 +276,12 @@ var ExportingService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ExportingService_GetStatus_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchStatus",
+			Handler:       _ExportingService_WatchStatus_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "exportgate/v1/exporting_service.proto",
 }

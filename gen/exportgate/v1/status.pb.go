@@ -226,6 +226,227 @@ func (Health) EnumDescriptor() ([]byte, []int) {
 	return file_exportgate_v1_status_proto_rawDescGZIP(), []int{2}
 }
 
+// Continuity is whether exporting stood still under a hold, from when it settled, on every partition.
+type Continuity int32
+
+const (
+	// Never sent.
+	Continuity_CONTINUITY_UNSPECIFIED Continuity = 0
+	// Not settled, or what exporters had buffered may still be on its way to the stored positions.
+	Continuity_CONTINUITY_PENDING Continuity = 1
+	// No stored position passed its baseline, and no leader was seen in a weaker phase.
+	Continuity_CONTINUITY_INTACT Continuity = 2
+	// Something was exported, or may have been, that the hold should have kept back: a backup taken under it is useless.
+	// It stays so.
+	Continuity_CONTINUITY_BROKEN Continuity = 3
+	// The leader of a partition cannot be read. A release at this moment is answered as if the hold were broken.
+	Continuity_CONTINUITY_UNKNOWN Continuity = 4
+)
+
+// Enum value maps for Continuity.
+var (
+	Continuity_name = map[int32]string{
+		0: "CONTINUITY_UNSPECIFIED",
+		1: "CONTINUITY_PENDING",
+		2: "CONTINUITY_INTACT",
+		3: "CONTINUITY_BROKEN",
+		4: "CONTINUITY_UNKNOWN",
+	}
+	Continuity_value = map[string]int32{
+		"CONTINUITY_UNSPECIFIED": 0,
+		"CONTINUITY_PENDING":     1,
+		"CONTINUITY_INTACT":      2,
+		"CONTINUITY_BROKEN":      3,
+		"CONTINUITY_UNKNOWN":     4,
+	}
+)
+
+func (x Continuity) Enum() *Continuity {
+	p := new(Continuity)
+	*p = x
+	return p
+}
+
+func (x Continuity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Continuity) Descriptor() protoreflect.EnumDescriptor {
+	return file_exportgate_v1_status_proto_enumTypes[3].Descriptor()
+}
+
+func (Continuity) Type() protoreflect.EnumType {
+	return &file_exportgate_v1_status_proto_enumTypes[3]
+}
+
+func (x Continuity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Continuity.Descriptor instead.
+func (Continuity) EnumDescriptor() ([]byte, []int) {
+	return file_exportgate_v1_status_proto_rawDescGZIP(), []int{3}
+}
+
+// HoldEnd is how a hold ended.
+type HoldEnd int32
+
+const (
+	// Never sent.
+	HoldEnd_HOLD_END_UNSPECIFIED HoldEnd = 0
+	// It was released by name, or by a plain resume where it is the anonymous one.
+	HoldEnd_HOLD_END_RELEASED HoldEnd = 1
+	// Its time was over.
+	HoldEnd_HOLD_END_EXPIRED HoldEnd = 2
+	// A resume with force ended it.
+	HoldEnd_HOLD_END_FORCED HoldEnd = 3
+	// It could not settle, and was withdrawn.
+	HoldEnd_HOLD_END_WITHDRAWN HoldEnd = 4
+	// A pause under its name asked for another phase.
+	HoldEnd_HOLD_END_REPLACED HoldEnd = 5
+	// Somebody resumed at the brokers, which ends the anonymous hold.
+	HoldEnd_HOLD_END_RESUMED_ELSEWHERE HoldEnd = 6
+)
+
+// Enum value maps for HoldEnd.
+var (
+	HoldEnd_name = map[int32]string{
+		0: "HOLD_END_UNSPECIFIED",
+		1: "HOLD_END_RELEASED",
+		2: "HOLD_END_EXPIRED",
+		3: "HOLD_END_FORCED",
+		4: "HOLD_END_WITHDRAWN",
+		5: "HOLD_END_REPLACED",
+		6: "HOLD_END_RESUMED_ELSEWHERE",
+	}
+	HoldEnd_value = map[string]int32{
+		"HOLD_END_UNSPECIFIED":       0,
+		"HOLD_END_RELEASED":          1,
+		"HOLD_END_EXPIRED":           2,
+		"HOLD_END_FORCED":            3,
+		"HOLD_END_WITHDRAWN":         4,
+		"HOLD_END_REPLACED":          5,
+		"HOLD_END_RESUMED_ELSEWHERE": 6,
+	}
+)
+
+func (x HoldEnd) Enum() *HoldEnd {
+	p := new(HoldEnd)
+	*p = x
+	return p
+}
+
+func (x HoldEnd) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HoldEnd) Descriptor() protoreflect.EnumDescriptor {
+	return file_exportgate_v1_status_proto_enumTypes[4].Descriptor()
+}
+
+func (HoldEnd) Type() protoreflect.EnumType {
+	return &file_exportgate_v1_status_proto_enumTypes[4]
+}
+
+func (x HoldEnd) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HoldEnd.Descriptor instead.
+func (HoldEnd) EnumDescriptor() ([]byte, []int) {
+	return file_exportgate_v1_status_proto_rawDescGZIP(), []int{4}
+}
+
+// EventKind is what kind of thing happened.
+type EventKind int32
+
+const (
+	// Never sent.
+	EventKind_EVENT_KIND_UNSPECIFIED EventKind = 0
+	// A hold was placed.
+	EventKind_EVENT_KIND_HOLD_PLACED EventKind = 1
+	// A hold settled.
+	EventKind_EVENT_KIND_HOLD_SETTLED EventKind = 2
+	// A hold ended: released, expired, forced, withdrawn, replaced, or resumed elsewhere.
+	EventKind_EVENT_KIND_HOLD_ENDED EventKind = 3
+	// A hold's continuity was broken.
+	EventKind_EVENT_KIND_HOLD_BROKEN EventKind = 4
+	// A call that paused or resumed did not settle in time.
+	EventKind_EVENT_KIND_NOT_SETTLED EventKind = 5
+	// Exporting was resumed where there was no hold to release.
+	EventKind_EVENT_KIND_RESUMED EventKind = 6
+	// Somebody paused or resumed at the brokers.
+	EventKind_EVENT_KIND_FOREIGN EventKind = 7
+	// A replica showed a weaker phase than the holds ask for, and was paused again, or will be.
+	EventKind_EVENT_KIND_REPAUSED EventKind = 8
+	// A broker, or a replica on it, changed under a hold in a way that breaks nothing: a restart, a change of leader, a
+	// position that fell.
+	EventKind_EVENT_KIND_REPLICA EventKind = 9
+	// A broker stopped or began to answer.
+	EventKind_EVENT_KIND_BROKER EventKind = 10
+	// The ledger was lost or is back, or another server drives.
+	EventKind_EVENT_KIND_STORE EventKind = 11
+)
+
+// Enum value maps for EventKind.
+var (
+	EventKind_name = map[int32]string{
+		0:  "EVENT_KIND_UNSPECIFIED",
+		1:  "EVENT_KIND_HOLD_PLACED",
+		2:  "EVENT_KIND_HOLD_SETTLED",
+		3:  "EVENT_KIND_HOLD_ENDED",
+		4:  "EVENT_KIND_HOLD_BROKEN",
+		5:  "EVENT_KIND_NOT_SETTLED",
+		6:  "EVENT_KIND_RESUMED",
+		7:  "EVENT_KIND_FOREIGN",
+		8:  "EVENT_KIND_REPAUSED",
+		9:  "EVENT_KIND_REPLICA",
+		10: "EVENT_KIND_BROKER",
+		11: "EVENT_KIND_STORE",
+	}
+	EventKind_value = map[string]int32{
+		"EVENT_KIND_UNSPECIFIED":  0,
+		"EVENT_KIND_HOLD_PLACED":  1,
+		"EVENT_KIND_HOLD_SETTLED": 2,
+		"EVENT_KIND_HOLD_ENDED":   3,
+		"EVENT_KIND_HOLD_BROKEN":  4,
+		"EVENT_KIND_NOT_SETTLED":  5,
+		"EVENT_KIND_RESUMED":      6,
+		"EVENT_KIND_FOREIGN":      7,
+		"EVENT_KIND_REPAUSED":     8,
+		"EVENT_KIND_REPLICA":      9,
+		"EVENT_KIND_BROKER":       10,
+		"EVENT_KIND_STORE":        11,
+	}
+)
+
+func (x EventKind) Enum() *EventKind {
+	p := new(EventKind)
+	*p = x
+	return p
+}
+
+func (x EventKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EventKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_exportgate_v1_status_proto_enumTypes[5].Descriptor()
+}
+
+func (EventKind) Type() protoreflect.EnumType {
+	return &file_exportgate_v1_status_proto_enumTypes[5]
+}
+
+func (x EventKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EventKind.Descriptor instead.
+func (EventKind) EnumDescriptor() ([]byte, []int) {
+	return file_exportgate_v1_status_proto_rawDescGZIP(), []int{5}
+}
+
 // Status is what the cluster ought to show, what it showed, and why.
 type Status struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -251,7 +472,15 @@ type Status struct {
 	// What happened lately, oldest first. At most 100 events are kept, in memory.
 	Events []*Event `protobuf:"bytes,9,rep,name=events,proto3" json:"events,omitempty"`
 	// What deserves an operator's attention: a hold that never expires, a broker that cannot be read.
-	Warnings      []string `protobuf:"bytes,10,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []string `protobuf:"bytes,10,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Holds that have ended, the last one last. They are kept for a while and up to a number, so that releasing one again
+	// can repeat its answer.
+	History []*EndedHold `protobuf:"bytes,11,rep,name=history,proto3" json:"history,omitempty"`
+	// The ledger of holds cannot be read or written: target, holds and history are as they were last known. Empty when
+	// all is well.
+	Stale string `protobuf:"bytes,12,opt,name=stale,proto3" json:"stale,omitempty"`
+	// Who of several servers over one ledger drives the brokers; empty where there is one.
+	Driver        string `protobuf:"bytes,13,opt,name=driver,proto3" json:"driver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -354,6 +583,27 @@ func (x *Status) GetWarnings() []string {
 		return x.Warnings
 	}
 	return nil
+}
+
+func (x *Status) GetHistory() []*EndedHold {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+func (x *Status) GetStale() string {
+	if x != nil {
+		return x.Stale
+	}
+	return ""
+}
+
+func (x *Status) GetDriver() string {
+	if x != nil {
+		return x.Driver
+	}
+	return ""
 }
 
 // PartitionStatus is one partition and its replicas.
@@ -567,12 +817,21 @@ type Hold struct {
 	Uid string `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
 	// What the hold asks for: SOFT_PAUSED or PAUSED.
 	Phase Phase `protobuf:"varint,3,opt,name=phase,proto3,enum=exportgate.v1.Phase" json:"phase,omitempty"`
-	// Who placed it: the peer's address and user agent.
+	// Who placed it: the peer's address and user agent. "foreign" for a pause that was there before the first named hold,
+	// and that nobody asked for here.
 	Owner string `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
 	// When it was placed.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When every replica was first confirmed in its phase. Absent until then.
-	SettleTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=settle_time,json=settleTime,proto3" json:"settle_time,omitempty"`
+	SettleTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=settle_time,json=settleTime,proto3" json:"settle_time,omitempty"`
+	// Why, as its owner said.
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When it ends by itself. Absent: never.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Whether exporting has stood still since it settled.
+	Continuity Continuity `protobuf:"varint,9,opt,name=continuity,proto3,enum=exportgate.v1.Continuity" json:"continuity,omitempty"`
+	// What broke the continuity, or why it is not known, in words; the first few findings.
+	Evidence      []string `protobuf:"bytes,10,rep,name=evidence,proto3" json:"evidence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -649,6 +908,107 @@ func (x *Hold) GetSettleTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Hold) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Hold) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *Hold) GetContinuity() Continuity {
+	if x != nil {
+		return x.Continuity
+	}
+	return Continuity_CONTINUITY_UNSPECIFIED
+}
+
+func (x *Hold) GetEvidence() []string {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+// EndedHold is a hold that has ended.
+type EndedHold struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The hold as it was at its end.
+	Hold *Hold `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"`
+	// When it ended.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// How it ended.
+	End HoldEnd `protobuf:"varint,3,opt,name=end,proto3,enum=exportgate.v1.HoldEnd" json:"end,omitempty"`
+	// Who or what ended it, in words.
+	EndedBy       string `protobuf:"bytes,4,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndedHold) Reset() {
+	*x = EndedHold{}
+	mi := &file_exportgate_v1_status_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndedHold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndedHold) ProtoMessage() {}
+
+func (x *EndedHold) ProtoReflect() protoreflect.Message {
+	mi := &file_exportgate_v1_status_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndedHold.ProtoReflect.Descriptor instead.
+func (*EndedHold) Descriptor() ([]byte, []int) {
+	return file_exportgate_v1_status_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *EndedHold) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+func (x *EndedHold) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *EndedHold) GetEnd() HoldEnd {
+	if x != nil {
+		return x.End
+	}
+	return HoldEnd_HOLD_END_UNSPECIFIED
+}
+
+func (x *EndedHold) GetEndedBy() string {
+	if x != nil {
+		return x.EndedBy
+	}
+	return ""
+}
+
 // Cluster is what is known of the cluster as a whole.
 type Cluster struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -666,13 +1026,15 @@ type Cluster struct {
 	// A change that the brokers are making to themselves (scaling, or 8.10's change of the exporting state), in words;
 	// empty where none is pending.
 	PendingChange string `protobuf:"bytes,6,opt,name=pending_change,json=pendingChange,proto3" json:"pending_change,omitempty"`
+	// The cluster's own id, where the brokers tell it; else empty.
+	Id            string `protobuf:"bytes,7,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Cluster) Reset() {
 	*x = Cluster{}
-	mi := &file_exportgate_v1_status_proto_msgTypes[4]
+	mi := &file_exportgate_v1_status_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +1046,7 @@ func (x *Cluster) String() string {
 func (*Cluster) ProtoMessage() {}
 
 func (x *Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_exportgate_v1_status_proto_msgTypes[4]
+	mi := &file_exportgate_v1_status_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +1059,7 @@ func (x *Cluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
 func (*Cluster) Descriptor() ([]byte, []int) {
-	return file_exportgate_v1_status_proto_rawDescGZIP(), []int{4}
+	return file_exportgate_v1_status_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Cluster) GetBrokers() []*Broker {
@@ -742,6 +1104,13 @@ func (x *Cluster) GetPendingChange() string {
 	return ""
 }
 
+func (x *Cluster) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 // Broker is one broker of the cluster.
 type Broker struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -759,7 +1128,7 @@ type Broker struct {
 
 func (x *Broker) Reset() {
 	*x = Broker{}
-	mi := &file_exportgate_v1_status_proto_msgTypes[5]
+	mi := &file_exportgate_v1_status_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +1140,7 @@ func (x *Broker) String() string {
 func (*Broker) ProtoMessage() {}
 
 func (x *Broker) ProtoReflect() protoreflect.Message {
-	mi := &file_exportgate_v1_status_proto_msgTypes[5]
+	mi := &file_exportgate_v1_status_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +1153,7 @@ func (x *Broker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broker.ProtoReflect.Descriptor instead.
 func (*Broker) Descriptor() ([]byte, []int) {
-	return file_exportgate_v1_status_proto_rawDescGZIP(), []int{5}
+	return file_exportgate_v1_status_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Broker) GetId() string {
@@ -834,7 +1203,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_exportgate_v1_status_proto_msgTypes[6]
+	mi := &file_exportgate_v1_status_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -846,7 +1215,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_exportgate_v1_status_proto_msgTypes[6]
+	mi := &file_exportgate_v1_status_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -859,7 +1228,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_exportgate_v1_status_proto_rawDescGZIP(), []int{6}
+	return file_exportgate_v1_status_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Change) GetPartition() int32 {
@@ -905,14 +1274,16 @@ type Event struct {
 	// What happened, in words for people.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// The hold that it happened to; empty where it happened to none.
-	Hold          string `protobuf:"bytes,3,opt,name=hold,proto3" json:"hold,omitempty"`
+	Hold string `protobuf:"bytes,3,opt,name=hold,proto3" json:"hold,omitempty"`
+	// What kind of thing happened, for programs.
+	Kind          EventKind `protobuf:"varint,4,opt,name=kind,proto3,enum=exportgate.v1.EventKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_exportgate_v1_status_proto_msgTypes[7]
+	mi := &file_exportgate_v1_status_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +1295,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_exportgate_v1_status_proto_msgTypes[7]
+	mi := &file_exportgate_v1_status_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1308,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_exportgate_v1_status_proto_rawDescGZIP(), []int{7}
+	return file_exportgate_v1_status_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -961,11 +1332,18 @@ func (x *Event) GetHold() string {
 	return ""
 }
 
+func (x *Event) GetKind() EventKind {
+	if x != nil {
+		return x.Kind
+	}
+	return EventKind_EVENT_KIND_UNSPECIFIED
+}
+
 var File_exportgate_v1_status_proto protoreflect.FileDescriptor
 
 const file_exportgate_v1_status_proto_rawDesc = "" +
 	"\n" +
-	"\x1aexportgate/v1/status.proto\x12\rexportgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x03\n" +
+	"\x1aexportgate/v1/status.proto\x12\rexportgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x04\n" +
 	"\x06Status\x12,\n" +
 	"\x06target\x18\x01 \x01(\x0e2\x14.exportgate.v1.PhaseR\x06target\x120\n" +
 	"\bobserved\x18\x02 \x01(\x0e2\x14.exportgate.v1.PhaseR\bobserved\x12\x18\n" +
@@ -979,7 +1357,10 @@ const file_exportgate_v1_status_proto_rawDesc = "" +
 	"\acluster\x18\b \x01(\v2\x16.exportgate.v1.ClusterR\acluster\x12,\n" +
 	"\x06events\x18\t \x03(\v2\x14.exportgate.v1.EventR\x06events\x12\x1a\n" +
 	"\bwarnings\x18\n" +
-	" \x03(\tR\bwarnings\"\x9a\x01\n" +
+	" \x03(\tR\bwarnings\x122\n" +
+	"\ahistory\x18\v \x03(\v2\x18.exportgate.v1.EndedHoldR\ahistory\x12\x14\n" +
+	"\x05stale\x18\f \x01(\tR\x05stale\x12\x16\n" +
+	"\x06driver\x18\r \x01(\tR\x06driver\"\x9a\x01\n" +
 	"\x0fPartitionStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12+\n" +
@@ -999,7 +1380,7 @@ const file_exportgate_v1_status_proto_rawDesc = "" +
 	" \x01(\bR\astalledB\x15\n" +
 	"\x13_processed_positionB\x14\n" +
 	"\x12_exported_positionB\x06\n" +
-	"\x04_lag\"\xe4\x01\n" +
+	"\x04_lag\"\x90\x03\n" +
 	"\x04Hold\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12*\n" +
@@ -1008,7 +1389,20 @@ const file_exportgate_v1_status_proto_rawDesc = "" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vsettle_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"settleTime\"\xe4\x01\n" +
+	"settleTime\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12;\n" +
+	"\vexpire_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x129\n" +
+	"\n" +
+	"continuity\x18\t \x01(\x0e2\x19.exportgate.v1.ContinuityR\n" +
+	"continuity\x12\x1a\n" +
+	"\bevidence\x18\n" +
+	" \x03(\tR\bevidence\"\xb0\x01\n" +
+	"\tEndedHold\x12'\n" +
+	"\x04hold\x18\x01 \x01(\v2\x13.exportgate.v1.HoldR\x04hold\x125\n" +
+	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12(\n" +
+	"\x03end\x18\x03 \x01(\x0e2\x16.exportgate.v1.HoldEndR\x03end\x12\x19\n" +
+	"\bended_by\x18\x04 \x01(\tR\aendedBy\"\xf4\x01\n" +
 	"\aCluster\x12/\n" +
 	"\abrokers\x18\x01 \x03(\v2\x15.exportgate.v1.BrokerR\abrokers\x12\x1e\n" +
 	"\n" +
@@ -1017,7 +1411,8 @@ const file_exportgate_v1_status_proto_rawDesc = "" +
 	"\x12replication_factor\x18\x03 \x01(\x05R\x11replicationFactor\x12\x1a\n" +
 	"\bversions\x18\x04 \x03(\tR\bversions\x12\x16\n" +
 	"\x06source\x18\x05 \x01(\tR\x06source\x12%\n" +
-	"\x0epending_change\x18\x06 \x01(\tR\rpendingChange\"b\n" +
+	"\x0epending_change\x18\x06 \x01(\tR\rpendingChange\x12\x0e\n" +
+	"\x02id\x18\a \x01(\tR\x02id\"b\n" +
 	"\x06Broker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x18\n" +
@@ -1028,11 +1423,12 @@ const file_exportgate_v1_status_proto_rawDesc = "" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x16\n" +
 	"\x06broker\x18\x03 \x01(\tR\x06broker\x12,\n" +
 	"\x06before\x18\x04 \x01(\x0e2\x14.exportgate.v1.PhaseR\x06before\x12*\n" +
-	"\x05after\x18\x05 \x01(\x0e2\x14.exportgate.v1.PhaseR\x05after\"e\n" +
+	"\x05after\x18\x05 \x01(\x0e2\x14.exportgate.v1.PhaseR\x05after\"\x93\x01\n" +
 	"\x05Event\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
-	"\x04hold\x18\x03 \x01(\tR\x04hold*\x92\x01\n" +
+	"\x04hold\x18\x03 \x01(\tR\x04hold\x12,\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x18.exportgate.v1.EventKindR\x04kind*\x92\x01\n" +
 	"\x05Phase\x12\x15\n" +
 	"\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPHASE_UNKNOWN\x10\x01\x12\x13\n" +
@@ -1055,7 +1451,36 @@ const file_exportgate_v1_status_proto_rawDesc = "" +
 	"\x0eHEALTH_UNKNOWN\x10\x01\x12\x12\n" +
 	"\x0eHEALTH_HEALTHY\x10\x02\x12\x14\n" +
 	"\x10HEALTH_UNHEALTHY\x10\x03\x12\x0f\n" +
-	"\vHEALTH_DEAD\x10\x04B\xb6\x01\n" +
+	"\vHEALTH_DEAD\x10\x04*\x86\x01\n" +
+	"\n" +
+	"Continuity\x12\x1a\n" +
+	"\x16CONTINUITY_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12CONTINUITY_PENDING\x10\x01\x12\x15\n" +
+	"\x11CONTINUITY_INTACT\x10\x02\x12\x15\n" +
+	"\x11CONTINUITY_BROKEN\x10\x03\x12\x16\n" +
+	"\x12CONTINUITY_UNKNOWN\x10\x04*\xb4\x01\n" +
+	"\aHoldEnd\x12\x18\n" +
+	"\x14HOLD_END_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11HOLD_END_RELEASED\x10\x01\x12\x14\n" +
+	"\x10HOLD_END_EXPIRED\x10\x02\x12\x13\n" +
+	"\x0fHOLD_END_FORCED\x10\x03\x12\x16\n" +
+	"\x12HOLD_END_WITHDRAWN\x10\x04\x12\x15\n" +
+	"\x11HOLD_END_REPLACED\x10\x05\x12\x1e\n" +
+	"\x1aHOLD_END_RESUMED_ELSEWHERE\x10\x06*\xc1\x02\n" +
+	"\tEventKind\x12\x1a\n" +
+	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16EVENT_KIND_HOLD_PLACED\x10\x01\x12\x1b\n" +
+	"\x17EVENT_KIND_HOLD_SETTLED\x10\x02\x12\x19\n" +
+	"\x15EVENT_KIND_HOLD_ENDED\x10\x03\x12\x1a\n" +
+	"\x16EVENT_KIND_HOLD_BROKEN\x10\x04\x12\x1a\n" +
+	"\x16EVENT_KIND_NOT_SETTLED\x10\x05\x12\x16\n" +
+	"\x12EVENT_KIND_RESUMED\x10\x06\x12\x16\n" +
+	"\x12EVENT_KIND_FOREIGN\x10\a\x12\x17\n" +
+	"\x13EVENT_KIND_REPAUSED\x10\b\x12\x16\n" +
+	"\x12EVENT_KIND_REPLICA\x10\t\x12\x15\n" +
+	"\x11EVENT_KIND_BROKER\x10\n" +
+	"\x12\x14\n" +
+	"\x10EVENT_KIND_STORE\x10\vB\xb6\x01\n" +
 	"\x11com.exportgate.v1B\vStatusProtoP\x01Z?github.com/exportgate/exportgate/gen/exportgate/v1;exportgatev1\xa2\x02\x03EXX\xaa\x02\rExportgate.V1\xca\x02\rExportgate\\V1\xe2\x02\x19Exportgate\\V1\\GPBMetadata\xea\x02\x0eExportgate::V1b\x06proto3"
 
 var (
@@ -1070,46 +1495,57 @@ func file_exportgate_v1_status_proto_rawDescGZIP() []byte {
 	return file_exportgate_v1_status_proto_rawDescData
 }
 
-var file_exportgate_v1_status_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_exportgate_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_exportgate_v1_status_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_exportgate_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_exportgate_v1_status_proto_goTypes = []any{
 	(Phase)(0),                    // 0: exportgate.v1.Phase
 	(Role)(0),                     // 1: exportgate.v1.Role
 	(Health)(0),                   // 2: exportgate.v1.Health
-	(*Status)(nil),                // 3: exportgate.v1.Status
-	(*PartitionStatus)(nil),       // 4: exportgate.v1.PartitionStatus
-	(*Replica)(nil),               // 5: exportgate.v1.Replica
-	(*Hold)(nil),                  // 6: exportgate.v1.Hold
-	(*Cluster)(nil),               // 7: exportgate.v1.Cluster
-	(*Broker)(nil),                // 8: exportgate.v1.Broker
-	(*Change)(nil),                // 9: exportgate.v1.Change
-	(*Event)(nil),                 // 10: exportgate.v1.Event
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(Continuity)(0),               // 3: exportgate.v1.Continuity
+	(HoldEnd)(0),                  // 4: exportgate.v1.HoldEnd
+	(EventKind)(0),                // 5: exportgate.v1.EventKind
+	(*Status)(nil),                // 6: exportgate.v1.Status
+	(*PartitionStatus)(nil),       // 7: exportgate.v1.PartitionStatus
+	(*Replica)(nil),               // 8: exportgate.v1.Replica
+	(*Hold)(nil),                  // 9: exportgate.v1.Hold
+	(*EndedHold)(nil),             // 10: exportgate.v1.EndedHold
+	(*Cluster)(nil),               // 11: exportgate.v1.Cluster
+	(*Broker)(nil),                // 12: exportgate.v1.Broker
+	(*Change)(nil),                // 13: exportgate.v1.Change
+	(*Event)(nil),                 // 14: exportgate.v1.Event
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 }
 var file_exportgate_v1_status_proto_depIdxs = []int32{
 	0,  // 0: exportgate.v1.Status.target:type_name -> exportgate.v1.Phase
 	0,  // 1: exportgate.v1.Status.observed:type_name -> exportgate.v1.Phase
-	4,  // 2: exportgate.v1.Status.partitions:type_name -> exportgate.v1.PartitionStatus
-	6,  // 3: exportgate.v1.Status.holds:type_name -> exportgate.v1.Hold
-	7,  // 4: exportgate.v1.Status.cluster:type_name -> exportgate.v1.Cluster
-	10, // 5: exportgate.v1.Status.events:type_name -> exportgate.v1.Event
-	5,  // 6: exportgate.v1.PartitionStatus.replicas:type_name -> exportgate.v1.Replica
-	1,  // 7: exportgate.v1.Replica.role:type_name -> exportgate.v1.Role
-	0,  // 8: exportgate.v1.Replica.phase:type_name -> exportgate.v1.Phase
-	2,  // 9: exportgate.v1.Replica.health:type_name -> exportgate.v1.Health
-	11, // 10: exportgate.v1.Replica.observed_time:type_name -> google.protobuf.Timestamp
-	0,  // 11: exportgate.v1.Hold.phase:type_name -> exportgate.v1.Phase
-	11, // 12: exportgate.v1.Hold.create_time:type_name -> google.protobuf.Timestamp
-	11, // 13: exportgate.v1.Hold.settle_time:type_name -> google.protobuf.Timestamp
-	8,  // 14: exportgate.v1.Cluster.brokers:type_name -> exportgate.v1.Broker
-	0,  // 15: exportgate.v1.Change.before:type_name -> exportgate.v1.Phase
-	0,  // 16: exportgate.v1.Change.after:type_name -> exportgate.v1.Phase
-	11, // 17: exportgate.v1.Event.time:type_name -> google.protobuf.Timestamp
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	7,  // 2: exportgate.v1.Status.partitions:type_name -> exportgate.v1.PartitionStatus
+	9,  // 3: exportgate.v1.Status.holds:type_name -> exportgate.v1.Hold
+	11, // 4: exportgate.v1.Status.cluster:type_name -> exportgate.v1.Cluster
+	14, // 5: exportgate.v1.Status.events:type_name -> exportgate.v1.Event
+	10, // 6: exportgate.v1.Status.history:type_name -> exportgate.v1.EndedHold
+	8,  // 7: exportgate.v1.PartitionStatus.replicas:type_name -> exportgate.v1.Replica
+	1,  // 8: exportgate.v1.Replica.role:type_name -> exportgate.v1.Role
+	0,  // 9: exportgate.v1.Replica.phase:type_name -> exportgate.v1.Phase
+	2,  // 10: exportgate.v1.Replica.health:type_name -> exportgate.v1.Health
+	15, // 11: exportgate.v1.Replica.observed_time:type_name -> google.protobuf.Timestamp
+	0,  // 12: exportgate.v1.Hold.phase:type_name -> exportgate.v1.Phase
+	15, // 13: exportgate.v1.Hold.create_time:type_name -> google.protobuf.Timestamp
+	15, // 14: exportgate.v1.Hold.settle_time:type_name -> google.protobuf.Timestamp
+	15, // 15: exportgate.v1.Hold.expire_time:type_name -> google.protobuf.Timestamp
+	3,  // 16: exportgate.v1.Hold.continuity:type_name -> exportgate.v1.Continuity
+	9,  // 17: exportgate.v1.EndedHold.hold:type_name -> exportgate.v1.Hold
+	15, // 18: exportgate.v1.EndedHold.end_time:type_name -> google.protobuf.Timestamp
+	4,  // 19: exportgate.v1.EndedHold.end:type_name -> exportgate.v1.HoldEnd
+	12, // 20: exportgate.v1.Cluster.brokers:type_name -> exportgate.v1.Broker
+	0,  // 21: exportgate.v1.Change.before:type_name -> exportgate.v1.Phase
+	0,  // 22: exportgate.v1.Change.after:type_name -> exportgate.v1.Phase
+	15, // 23: exportgate.v1.Event.time:type_name -> google.protobuf.Timestamp
+	5,  // 24: exportgate.v1.Event.kind:type_name -> exportgate.v1.EventKind
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_exportgate_v1_status_proto_init() }
@@ -1123,8 +1559,8 @@ func file_exportgate_v1_status_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_exportgate_v1_status_proto_rawDesc), len(file_exportgate_v1_status_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   8,
+			NumEnums:      6,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
