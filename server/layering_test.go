@@ -24,6 +24,8 @@ var layers = []struct {
 	{"server/internal/exporting", 1},
 	{"server/internal/hold", 2},
 	{"server/internal/reconcile", 3},
+	{"server/internal/store/storetest", 3},
+	{"server/internal/store", 4},
 	{"server/internal/zeebe", 4},
 	{"server/internal/embedded", 4},
 	{"server/internal/service", 4},
