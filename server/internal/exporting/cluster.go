@@ -112,6 +112,10 @@ type Topology struct {
 	Levers  []Lever
 	// Expected partitions by id; empty where nothing tells, and then no pause is possible.
 	Expected []ExpectedPartition
+	// ClusterID is the cluster's own id, empty where nobody tells it. Names are what the cluster is found by, which should
+	// last longer than the brokers: management addresses, or what they are resolved from.
+	ClusterID string
+	Names     []string
 	// ReplicationFactor is 0 where it is not known or differs among partitions.
 	ReplicationFactor int
 	// Source tells people where Expected comes from; empty where nothing tells.

@@ -23,6 +23,12 @@ type Options struct {
 	// RetryInterval is the longest wait between two tries, and between two reads of a broker that shows what it shall
 	// while others do not.
 	RetryInterval time.Duration
+	// Until tells when this process has to leave the brokers alone: no write begins then or lasts longer. The zero time is
+	// never; nil is always never.
+	Until func() time.Time
+	// Heed is told every successful read of a broker, in order, before it counts: what is seen for a moment only may be what
+	// matters. It must not call the fan-out, and not wait. May be nil.
+	Heed func(id BrokerID, begun time.Time, readings []Reading)
 }
 
 // Fanout reads and moves every replica of a cluster, many brokers at a time. It remembers what each broker last showed.
@@ -43,6 +49,7 @@ type Fanout struct {
 	topologyErr error
 	brokers     map[BrokerID]*broker
 	levers      map[LeverID]*lever
+	suspect     lever // what levers are taken for that were not met before its doubt ended
 }
 
 // broker is what the fan-out remembers of one broker.
@@ -66,6 +73,22 @@ func NewFanout(cluster Cluster, opts Options) (*Fanout, error) {
 		cluster: cluster, opts: opts, slots: make(chan struct{}, opts.Concurrency), base: base, stop: stop,
 		brokers: map[BrokerID]*broker{}, levers: map[LeverID]*lever{},
 	}, nil
+}
+
+// Suspect assumes that another process, which drove the brokers until now, may have asked them for something that is not
+// applied yet, and whether for a soft pause. What levers are known for is forgotten.
+func (f *Fanout) Suspect(soft bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.suspect = lever{doubt: time.Now().Add(linger)}
+	if soft {
+		f.suspect.earlier = PhaseSoftPaused
+	}
+	for id, s := range f.levers {
+		if s.inFlight == nil {
+			delete(f.levers, id)
+		}
+	}
 }
 
 // Close gives up the writes that are under way and waits for them to end. Drives must have ended.
@@ -135,6 +158,9 @@ func (f *Fanout) readTopology(ctx context.Context) *Topology {
 	f.topologyErr = err
 	if err == nil {
 		f.topology = topology
+		for _, l := range topology.Levers {
+			f.meet(l)
+		}
 		f.noteQuiet(topology, started)
 		f.forget(topology)
 	}
@@ -211,9 +237,12 @@ func (f *Fanout) record(b Broker, asked, started time.Time, readings []Reading, 
 	if known.Times == 0 || !slices.EqualFunc(known.Readings, readings, sameState) {
 		known.Stable, known.Times = now, 0
 	}
-	known.Readings, known.Read, known.took = readings, now, now.Sub(asked)
+	known.Readings, known.Begun, known.Read, known.took = readings, started, now, now.Sub(asked)
 	known.Times++
 	f.noteApplied(b.Lever, started, readings)
+	if f.opts.Heed != nil {
+		f.opts.Heed(b.ID, started, readings)
+	}
 	return known.Observation
 }
 

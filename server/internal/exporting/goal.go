@@ -9,6 +9,8 @@ type Goal struct {
 	// Restore undoes a pause that failed: the settable phase that each broker's replicas go back to. Brokers that are not
 	// in it go to Phase. nil for everything but a revert.
 	Restore map[BrokerID]Phase
+	// AtLeast is for judging alone: SOFT_PAUSED is then given by PAUSED too, which keeps back even more.
+	AtLeast bool
 }
 
 // Want is what the replicas of a broker shall show.
@@ -28,6 +30,12 @@ func (g Goal) Strict() bool {
 // met reports whether every replica on a broker shows what the goal asks of it, at this one reading.
 func (g Goal) met(broker BrokerID, readings []Reading) bool {
 	return showAll(readings, g.Want(broker))
+}
+
+// given reports whether a phase that brokers were asked for, or show, gives what the goal wants of a broker.
+func (g Goal) given(phase Phase, broker BrokerID) bool {
+	want := g.Want(broker)
+	return phase == want || g.AtLeast && want == PhaseSoftPaused && phase == PhasePaused
 }
 
 // showAll reports whether every replica gives what want asks for.

@@ -222,12 +222,13 @@ func (v *View) astray(b Broker, goal Goal, confirm time.Duration) []Failure {
 	for i := range o.Readings {
 		r := &o.Readings[i]
 		f := Failure{Partition: r.Partition, Broker: b.ID, Role: r.Role, Phase: r.Phase}
+		shows := goal.given(r.Phase, b.ID) || r.NoExporters
 		switch {
-		case r.shows(want) && o.Confirmed(confirm) && (!o.Doubt || o.Word == want):
+		case shows && o.Confirmed(confirm) && (!o.Doubt || goal.given(o.Word, b.ID)):
 			continue
-		case r.shows(want) && o.Confirmed(confirm):
+		case shows && o.Confirmed(confirm):
 			f.Reason = fmt.Sprintf("reads %s, but an earlier request may still take effect", r.Phase)
-		case r.shows(want):
+		case shows:
 			f.Reason = fmt.Sprintf("reads %s, but was not seen so twice, %v apart", r.Phase, confirm)
 		case r.Phase == PhaseClosed:
 			f.Reason = "EXPORTER_CLOSED: its exporters are closed, although some are enabled or positions are stored; look " +

@@ -2,6 +2,7 @@ package exporting
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -41,6 +42,19 @@ func newBackoff(last time.Duration) *backoff.ExponentialBackOff {
 	}
 }
 
+// meet returns what is remembered of a lever. f.mu is held.
+func (f *Fanout) meet(l Lever) *lever {
+	s := f.levers[l.ID]
+	if s == nil {
+		s = &lever{planned: l.Planned, seen: true, backoff: newBackoff(f.opts.RetryInterval)}
+		if time.Now().Before(f.suspect.doubt) {
+			s.seen, s.doubt, s.earlier = false, f.suspect.doubt, f.suspect.earlier
+		}
+		f.levers[l.ID] = s
+	}
+	return s
+}
+
 // pull writes a phase to a lever, unless such a write is under way or was tried a moment ago. It does not wait: the
 // channel that it returns is closed when the write that is under way ends, and nil if none is.
 //
@@ -51,11 +65,7 @@ func newBackoff(last time.Duration) *backoff.ExponentialBackOff {
 func (f *Fanout) pull(ctx context.Context, l Lever, phase Phase, visible bool, refused func(error)) <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := f.levers[l.ID]
-	if s == nil {
-		s = &lever{planned: l.Planned, seen: true, backoff: newBackoff(f.opts.RetryInterval)}
-		f.levers[l.ID] = s
-	}
+	s := f.meet(l)
 	now := time.Now()
 	switch {
 	case s.inFlight != nil:
@@ -118,15 +128,28 @@ func (f *Fanout) wrote(s *lever, before lever, err error, givenUp bool) {
 	s.next = s.ended.Add(wait)
 }
 
+// errNotOurs is why a write is not made, or is given up, that might last longer than this process may drive.
+var errNotOurs = errors.New("another server may drive the brokers by now")
+
 func (f *Fanout) write(ctx context.Context, l Lever, phase Phase) error {
+	if f.opts.Until != nil {
+		if until := f.opts.Until(); !until.IsZero() {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadlineCause(ctx, until, errNotOurs)
+			defer cancel()
+		}
+	}
 	// A planned write lasts as long as the plan: it must not keep a place that reads need.
 	if !l.Planned {
 		select {
 		case f.slots <- struct{}{}:
 			defer func() { <-f.slots }()
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	return f.cluster.Write(ctx, l, phase)
 }

@@ -1,5 +1,7 @@
 package exporting
 
+import "fmt"
+
 // Phase is whether and how a replica exports (zeebe-facts.md 3.2).
 type Phase uint8
 
@@ -35,6 +37,20 @@ func (p Phase) String() string {
 	case PhaseUnknown:
 	}
 	return "UNKNOWN"
+}
+
+// MarshalText writes Zeebe's own word.
+func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the word of a phase that brokers can be asked for; others are an error.
+func (p *Phase) UnmarshalText(text []byte) error {
+	for known := PhaseExporting; known.Settable(); known++ {
+		if known.String() == string(text) {
+			*p = known
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a phase that brokers can be asked for", text)
 }
 
 // Settable reports whether brokers can be asked for the phase.

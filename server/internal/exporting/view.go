@@ -12,8 +12,8 @@ import (
 type Observation struct {
 	// Readings of the last read that succeeded, by partition.
 	Readings []Reading
-	// Read is when that read ended; zero if there was none.
-	Read time.Time
+	// Begun and Read are when that read began and ended; zero if there was none.
+	Begun, Read time.Time
 	// Stable is when the first of an unbroken row of reads ended that all showed the same replicas in the same roles and
 	// phases, up to Read. Times reads were in that row.
 	Stable time.Time
@@ -44,6 +44,19 @@ type View struct {
 	TopologyErr error
 	// Observations of the topology's brokers. A broker that was never tried is absent.
 	Observations map[BrokerID]Observation
+}
+
+// Since reports whether every broker that could be read was read anew after an instant.
+func (v *View) Since(t time.Time) bool {
+	if v.Topology == nil {
+		return false
+	}
+	for _, b := range v.Topology.Brokers {
+		if o := v.Observations[b.ID]; o.Err == nil && b.Address != "" && !o.Begun.After(t) {
+			return false
+		}
+	}
+	return true
 }
 
 // Replica is a partition on a broker, as the view has it.

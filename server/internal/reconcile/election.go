@@ -1,6 +1,10 @@
 package reconcile
 
-import "time"
+import (
+	"time"
+
+	"github.com/exportgate/exportgate/server/internal/hold"
+)
 
 // Election decides which of several servers over one ledger drives the brokers. It goes on by itself; its methods may be
 // called by many goroutines at once and never wait.
@@ -22,4 +26,23 @@ type Term struct {
 	// Until tells when the term ends unless it is prolonged once more: nothing may be on its way to the brokers then. It
 	// is counted by the monotonic clock from when the last prolongation was asked for. The zero time means never.
 	Until func() time.Time
+}
+
+// Until tells a fan-out when it has to leave the brokers alone (see exporting.Options): when the term ends, or has
+// ended. A resume of everything that cannot be written needs no term: it is what helps where none can be had. Nil, which
+// is never, where there is no election.
+func Until(e Election, l *hold.Ledger) func() time.Time {
+	if e == nil {
+		return nil
+	}
+	return func() time.Time {
+		if l.Forced() {
+			return time.Time{}
+		}
+		term, driving, _ := e.Term()
+		if !driving {
+			return time.Now()
+		}
+		return term.Until()
+	}
 }

@@ -4,14 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
+	"github.com/exportgate/exportgate/server/internal/hold"
 )
 
 // ErrShuttingDown is answered to calls that come when the loop has ended, or that still wait then.
 var ErrShuttingDown = errors.New("the server is shutting down")
 
-// SupersededError ends a call whose hold was released or replaced by a later one.
+// SupersededError ends a call whose hold was released, replaced or forced away by a later one.
 type SupersededError struct {
 	Hold string
 }
@@ -19,6 +21,58 @@ type SupersededError struct {
 // Error names the hold.
 func (e *SupersededError) Error() string {
 	return fmt.Sprintf("a later call changed hold %q meanwhile and has the word now; this call undid nothing", e.Hold)
+}
+
+// HoldNotFoundError refuses what needs a hold that is not known.
+type HoldNotFoundError struct {
+	Hold string // its id, or its uid where that was asked for
+}
+
+// Error names the hold.
+func (e *HoldNotFoundError) Error() string {
+	return fmt.Sprintf("there is no hold %q, and none is remembered: it was never placed, or ended long ago", e.Hold)
+}
+
+// HoldExpiredError tells of a hold whose time was over too soon.
+type HoldExpiredError struct {
+	Hold string
+	At   time.Time
+}
+
+// Error names the hold and the time.
+func (e *HoldExpiredError) Error() string {
+	return fmt.Sprintf("hold %q expired at %s, and exporting was not kept back since: what was done under it later is worth "+
+		"nothing; ask for a longer ttl, or renew it in time", e.Hold, e.At.UTC().Format(time.RFC3339))
+}
+
+// HoldBrokenError tells of a hold under which exporting did not stand still, or may not have.
+type HoldBrokenError struct {
+	Hold string
+	// Continuity is BROKEN or UNKNOWN.
+	Continuity hold.Continuity
+	// Evidence in words, never empty.
+	Evidence []string
+}
+
+// Error names the hold and what was found.
+func (e *HoldBrokenError) Error() string {
+	what := "did not keep exporting back all the time"
+	if e.Continuity == hold.Unknown {
+		what = "may not have kept exporting back all the time"
+	}
+	return fmt.Sprintf("hold %q %s: what was done under it, such as a backup, is worth nothing: %s", e.Hold, what,
+		strings.Join(e.Evidence, "; "))
+}
+
+// HeldByOthersError refuses to resume because named holds are left. The anonymous one has ended all the same.
+type HeldByOthersError struct {
+	Holds []string
+}
+
+// Error names the holds and the ways out.
+func (e *HeldByOthersError) Error() string {
+	return fmt.Sprintf("exporting stays paused, because %s keep it so: release them by name, or use force to end all",
+		strings.Join(e.Holds, ", "))
 }
 
 // Outcome says what becomes of an operation that did not settle in time.
@@ -35,6 +89,7 @@ const (
 
 // NotSettledError ends an operation that some replicas did not follow.
 type NotSettledError struct {
+	Hold     string // its id
 	Outcome  Outcome
 	Wanted   exporting.Phase
 	Failures []exporting.Failure // by partition and broker
@@ -56,21 +111,26 @@ func (e *NotSettledError) Error() string {
 	case OutcomeKept:
 		b.WriteString(". The hold is kept: the server goes on pausing; resume to give up")
 	case OutcomeResuming:
-		b.WriteString(". The others are resumed; the server goes on until these follow")
+		b.WriteString(". The server goes on until all have followed; those that are not named have")
 	case OutcomeContinuing:
 		b.WriteString(". The operation goes on for another caller: ask for the status")
 	}
 	return b.String()
 }
 
-// notSettled describes what does not show the goal of a request, as of a view; nil means as of now.
-func (r *Reconciler) notSettled(req request, outcome Outcome, view *exporting.View) *NotSettledError {
-	if view == nil {
-		view = r.opts.Fanout.View()
-	}
-	goal := exporting.Goal{Phase: req.phase}
+// notSettled describes what does not show a goal as of now.
+func (r *Reconciler) notSettled(id string, goal exporting.Goal, outcome Outcome) *NotSettledError {
+	view := r.opts.Fanout.View()
 	return &NotSettledError{
-		Outcome: outcome, Wanted: req.phase, Total: len(view.Replicas()),
+		Hold: id, Outcome: outcome, Wanted: goal.Phase, Total: len(view.Replicas()),
 		Failures: view.Unsettled(goal, r.opts.Fanout.ConfirmInterval()),
 	}
+}
+
+// refusal is the error that a broker's final no stands for.
+func refusal(r *hold.Refusal) error {
+	if r.Unsafe != nil {
+		return &exporting.UnsafeTransitionError{Brokers: r.Unsafe}
+	}
+	return &exporting.SoftPauseUnsupportedError{Brokers: r.Unsupported, Version: r.Version}
 }

@@ -2,36 +2,12 @@ package reconcile
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/hold"
 )
-
-// Event is something that happened to the holds or the cluster.
-type Event struct {
-	Time    time.Time
-	Message string
-	Hold    string // the hold that it happened to; empty if none
-}
-
-// maxEvents is how many events are kept.
-const maxEvents = 100
-
-// event logs something and keeps it for the status.
-func (r *Reconciler) event(id, format string, args ...any) {
-	e := Event{time.Now(), fmt.Sprintf(format, args...), id}
-	r.log.LogAttrs(r.base, slog.LevelInfo, "exporting changed", slog.String("event", e.Message), slog.String("hold", id))
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.events = append(r.events, e)
-	if surplus := len(r.events) - maxEvents; surplus > 0 {
-		r.events = append([]Event(nil), r.events[surplus:]...)
-	}
-}
 
 // stallAfter is how long a leader's stored position may stand still while records wait (design.md 4).
 const stallAfter = time.Minute
@@ -46,11 +22,77 @@ type stall struct {
 	since    time.Time
 }
 
-// observe takes notice of a view: which brokers stopped or started to answer, pauses that nobody holds, and which leaders
-// do not move.
-func (r *Reconciler) observe(view *exporting.View) {
+// observe takes notice of a view, and lets everybody see it: which brokers stopped or started to answer, pauses that nobody
+// holds, leaders that do not move, and, if this server drives, which holds have settled and what became of their
+// continuity.
+func (r *Reconciler) observe(ctx context.Context, view *exporting.View) {
 	r.noticeBrokers(view)
 	r.noticeForeign(view)
+	r.noticeStalls(view)
+	for _, remark := range r.opts.Witness.remarked() {
+		r.event(EventReplica, "", "%s", remark)
+	}
+	r.record(ctx, view)
+	r.publish(view)
+}
+
+// record writes what a view proves to the ledger, if this server drives.
+func (r *Reconciler) record(ctx context.Context, view *exporting.View) {
+	select {
+	case r.recorder <- struct{}{}:
+		defer func() { <-r.recorder }()
+	case <-ctx.Done():
+		return
+	}
+	state, _ := r.opts.Ledger.State()
+	r.tell(state)
+	term, driving := r.drives()
+	if !driving || r.opts.Ledger.Lost() {
+		return
+	}
+	if found := r.opts.Witness.take(view); len(found) > 0 {
+		err := r.opts.Ledger.Note(ctx, term.ID, found)
+		if err == nil {
+			r.opts.Witness.written(found)
+		}
+		r.unlessStored(err)
+	}
+	if records := r.settles(&state, view); len(records) > 0 {
+		now := time.Now()
+		r.unlessStored(r.opts.Ledger.Settle(ctx, term.ID, records))
+		state, _ = r.opts.Ledger.State()
+		r.tellAt(state, now)
+	}
+}
+
+// settles is the holds that a view proves to be settled, by uid: every broker was read since the hold was seen first, and
+// every replica is confirmed to show what it asks for.
+func (r *Reconciler) settles(state *hold.State, view *exporting.View) map[string]hold.Continuous {
+	records := map[string]hold.Continuous{}
+	for i := range state.Holds {
+		h := &state.Holds[i]
+		if !h.Settled.IsZero() || !view.Since(r.sightedAt(h.UID)) {
+			continue
+		}
+		if len(view.Unsettled(own(state, h), r.opts.Fanout.ConfirmInterval())) == 0 {
+			records[h.UID] = r.opts.Witness.settled(view)
+		}
+	}
+	return records
+}
+
+// sightedAt is when this server first saw a hold; now, if it has not yet.
+func (r *Reconciler) sightedAt(uid string) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at, ok := r.sighted[uid]; ok {
+		return at
+	}
+	return time.Now()
+}
+
+// noticeStalls takes notice of leaders that ought to export and do not move.
+func (r *Reconciler) noticeStalls(view *exporting.View) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,6 +123,34 @@ func (r *Reconciler) stalled(now time.Time) map[exporting.PartitionID]exporting.
 	return stalled
 }
 
+// repausing makes an event of replicas that show less than the holds ask for, once for as long as they do.
+func (r *Reconciler) repausing(astray []exporting.Failure) {
+	weaker := slices.DeleteFunc(slices.Clone(astray), func(f exporting.Failure) bool { return !f.Phase.Settable() || f.Phase >= f.Wanted })
+	summary := exporting.Summary(weaker)
+	r.mu.Lock()
+	was := r.repaused
+	r.repaused = summary
+	r.mu.Unlock()
+	if summary != "" && was == "" {
+		r.event(EventRepaused, "", "pausing again what exports more than the holds allow: %s", summary)
+	}
+}
+
+// noticeStore makes an event of the ledger's loss and return.
+func (r *Reconciler) noticeStore() {
+	err := r.opts.Ledger.Stale()
+	r.mu.Lock()
+	was := r.stale
+	r.stale = err != nil
+	r.mu.Unlock()
+	switch {
+	case err != nil && !was:
+		r.event(EventStore, "", "the ledger of holds cannot be used: %v", err)
+	case err == nil && was:
+		r.event(EventStore, "", "the ledger of holds can be used again")
+	}
+}
+
 // silence is a broker that does not answer.
 type silence struct {
 	since time.Time
@@ -97,9 +167,9 @@ func (r *Reconciler) noticeBrokers(view *exporting.View) {
 		err := view.Observations[b.ID].Err
 		switch told, was := r.noteSilence(b.ID, err != nil); {
 		case told && !was:
-			r.event("", "broker %s cannot be read: %v", b.ID, err)
+			r.event(EventBroker, "", "broker %s cannot be read: %v", b.ID, err)
 		case was && err == nil:
-			r.event("", "broker %s answers again", b.ID)
+			r.event(EventBroker, "", "broker %s answers again", b.ID)
 		}
 	}
 }
@@ -126,21 +196,21 @@ func (r *Reconciler) noteSilence(id exporting.BrokerID, silent bool) (told, was 
 func (r *Reconciler) noticeForeign(view *exporting.View) {
 	state, _ := r.opts.Ledger.State()
 	_, enforce := state.Goal()
-	foreign := !enforce && paused(view)
+	foreign := !enforce && isPaused(view)
 	r.mu.Lock()
-	was := r.foreign
-	r.foreign = foreign
+	was := r.paused
+	r.paused = foreign
 	r.mu.Unlock()
 	switch {
 	case foreign && !was:
-		r.event("", "exporting is paused (%v) although no hold asks for it: it is left alone until somebody resumes", view.Observed())
+		r.event(EventForeign, "", "exporting is paused (%v) although no hold asks for it: it is left alone until somebody resumes", view.Observed())
 	case was && !foreign && !enforce:
-		r.event("", "the pause that no hold asked for has ended")
+		r.event(EventForeign, "", "the pause that no hold asked for has ended")
 	}
 }
 
-// paused reports whether a replica was last read in a paused phase, also on a broker that has fallen silent since.
-func paused(view *exporting.View) bool {
+// isPaused reports whether a replica was last read in a paused phase, also on a broker that has fallen silent since.
+func isPaused(view *exporting.View) bool {
 	for _, o := range view.Observations {
 		if slices.ContainsFunc(o.Readings, func(r exporting.Reading) bool {
 			return r.Phase == exporting.PhasePaused || r.Phase == exporting.PhaseSoftPaused
@@ -149,41 +219,4 @@ func paused(view *exporting.View) bool {
 		}
 	}
 	return false
-}
-
-// resumedElsewhere releases the anonymous hold if somebody resumed at the brokers: it is Zeebe's own pause, and this is
-// how Zeebe ends it. It reports whether that is so.
-//
-// Every replica must be confirmed exporting, on brokers that were readable all the time since the hold was confirmed: a
-// broker that came back with an empty disk exports too, and nobody asked it to.
-func (r *Reconciler) resumedElsewhere(ctx context.Context, state hold.State, view *exporting.View) bool {
-	h, ok := state.Find(hold.Operator)
-	r.mu.Lock()
-	proven := r.verdict
-	r.mu.Unlock()
-	if !ok || len(state.Holds) > 1 || proven.err != nil || proven.revision != state.Revision || !exports(view) {
-		return false
-	}
-	if !sleep(ctx, r.opts.Fanout.ConfirmInterval()) {
-		return false
-	}
-	view = r.opts.Fanout.Look(ctx)
-	resumed := exporting.Goal{Phase: exporting.PhaseExporting}
-	if !exports(view) || len(view.Unsettled(resumed, r.opts.Fanout.ConfirmInterval())) > 0 {
-		return false
-	}
-	for _, o := range view.Observations {
-		if o.Failed.After(proven.at) {
-			return false
-		}
-	}
-	if !r.opts.Ledger.Drop(h.ID, state.Revision) {
-		return false
-	}
-	r.event(h.ID, "%s ended: every replica was resumed at the brokers", describe(h))
-	return true
-}
-
-func exports(view *exporting.View) bool {
-	return view.Observed() == exporting.PhaseExporting && len(view.Incomplete()) == 0
 }

@@ -23,9 +23,13 @@ func idle(t *testing.T) *Reconciler {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.Close)
+	ledger, err := hold.Open(t.Context(), hold.NewMemory(), "memory")
+	if err != nil {
+		t.Fatal(err)
+	}
 	r, err := New(Options{
-		Fanout: f, Ledger: hold.NewLedger(), Interval: 5 * time.Second, Timeout: 30 * time.Second, OnFailure: Revert,
-		Logger: slog.New(slog.DiscardHandler),
+		Fanout: f, Ledger: ledger, Witness: NewWitness(time.Second), Interval: 5 * time.Second, Timeout: 30 * time.Second,
+		OnFailure: Revert, DefaultTTL: time.Hour, MaxTTL: time.Hour, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -34,8 +38,8 @@ func idle(t *testing.T) *Reconciler {
 	return r
 }
 
-// leader is a view of one leader at a broker.
-func leader(phase exporting.Phase, processed, exported int64, err error) *exporting.View {
+// led is a view of one leader at a broker.
+func led(phase exporting.Phase, processed, exported int64, err error) *exporting.View {
 	return &exporting.View{
 		Topology: &exporting.Topology{Brokers: []exporting.Broker{{ID: "0", Address: "memory:0"}}},
 		Observations: map[exporting.BrokerID]exporting.Observation{"0": {
@@ -55,16 +59,16 @@ func TestStalls(t *testing.T) {
 		at   func(second int64) *exporting.View
 		want bool
 	}{
-		{"stands still", func(s int64) *exporting.View { return leader(exporting.PhaseExporting, 100+s, 50, nil) }, true},
-		{"moves", func(s int64) *exporting.View { return leader(exporting.PhaseExporting, 100+s, 50+s, nil) }, false},
-		{"moves at last", func(s int64) *exporting.View { return leader(exporting.PhaseExporting, 100+s, 50+s/55, nil) }, false},
-		{"nothing waits", func(int64) *exporting.View { return leader(exporting.PhaseExporting, 100, 100, nil) }, false},
-		{"is paused", func(s int64) *exporting.View { return leader(exporting.PhaseSoftPaused, 100+s, 50, nil) }, false},
+		{"stands still", func(s int64) *exporting.View { return led(exporting.PhaseExporting, 100+s, 50, nil) }, true},
+		{"moves", func(s int64) *exporting.View { return led(exporting.PhaseExporting, 100+s, 50+s, nil) }, false},
+		{"moves at last", func(s int64) *exporting.View { return led(exporting.PhaseExporting, 100+s, 50+s/55, nil) }, false},
+		{"nothing waits", func(int64) *exporting.View { return led(exporting.PhaseExporting, 100, 100, nil) }, false},
+		{"is paused", func(s int64) *exporting.View { return led(exporting.PhaseSoftPaused, 100+s, 50, nil) }, false},
 		{"was paused until lately", func(s int64) *exporting.View {
 			if s < 10 {
-				return leader(exporting.PhaseSoftPaused, 100+s, 50, nil)
+				return led(exporting.PhaseSoftPaused, 100+s, 50, nil)
 			}
-			return leader(exporting.PhaseExporting, 100+s, 50, nil)
+			return led(exporting.PhaseExporting, 100+s, 50, nil)
 		}, false},
 	}
 	for _, test := range tests {
@@ -72,7 +76,7 @@ func TestStalls(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := idle(t)
 				for s := range int64(65) {
-					r.observe(test.at(s))
+					r.observe(t.Context(), test.at(s))
 					<-time.After(time.Second)
 				}
 				s := r.status(test.at(65))
@@ -98,11 +102,11 @@ func TestSilenceIsAnEvent(t *testing.T) {
 			if i < 10 && i%2 == 0 || i >= 30 { // It fails every other time, then for long, then not any more.
 				err = nil
 			}
-			r.observe(leader(exporting.PhaseExporting, 1, 1, err))
+			r.observe(t.Context(), led(exporting.PhaseExporting, 1, 1, err))
 			<-time.After(time.Second)
 		}
 		var events []string
-		for _, e := range r.events {
+		for _, e := range r.journal.events {
 			events = append(events, e.Message)
 		}
 		want := "broker 0 cannot be read: connection refused\nbroker 0 answers again"
@@ -118,11 +122,11 @@ func TestForeignPauseIsAnEvent(t *testing.T) {
 		for _, phase := range []exporting.Phase{
 			exporting.PhaseExporting, exporting.PhasePaused, exporting.PhasePaused, exporting.PhaseExporting,
 		} {
-			r.observe(leader(phase, 1, 1, nil))
+			r.observe(t.Context(), led(phase, 1, 1, nil))
 		}
-		if len(r.events) != 2 || !strings.Contains(r.events[0].Message, "no hold asks for it") ||
-			!strings.Contains(r.events[1].Message, "ended") {
-			t.Errorf("events %v", r.events)
+		if len(r.journal.events) != 2 || !strings.Contains(r.journal.events[0].Message, "no hold asks for it") ||
+			!strings.Contains(r.journal.events[1].Message, "ended") {
+			t.Errorf("events %v", r.journal.events)
 		}
 	})
 }
@@ -131,9 +135,9 @@ func TestForeignPauseIsAnEvent(t *testing.T) {
 func TestEventsAreBounded(t *testing.T) {
 	r := idle(t)
 	for i := range 3 * maxEvents {
-		r.event("", "event %d", i)
+		r.event(EventBroker, "", "event %d", i)
 	}
-	if len(r.events) != maxEvents || r.events[maxEvents-1].Message != "event 299" {
-		t.Errorf("%d events, the last %v", len(r.events), r.events[len(r.events)-1])
+	if len(r.journal.events) != maxEvents || r.journal.events[maxEvents-1].Message != "event 299" {
+		t.Errorf("%d events, the last %v", len(r.journal.events), r.journal.events[len(r.journal.events)-1])
 	}
 }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -9,112 +10,207 @@ import (
 	"github.com/exportgate/exportgate/server/internal/hold"
 )
 
-// PauseRequest asks for the anonymous hold.
+// PauseRequest asks for a hold, or for a renewal.
 type PauseRequest struct {
-	Phase        exporting.Phase // SOFT_PAUSED or PAUSED
+	Hold  string          // its id; empty is the anonymous one
+	Phase exporting.Phase // SOFT_PAUSED or PAUSED
+	// TTL is how long it lives from now on, cut to the longest that is allowed. 0 is the default for a named hold, and for
+	// ever for the anonymous one.
+	TTL    time.Duration
+	Reason string
+	// Renew is the uid of a live hold that is extended by the TTL, and nothing else; then ID and Phase do not count. Empty
+	// for anything else.
+	Renew        string
 	OnFailure    OnFailure
 	ValidateOnly bool
 	Owner        string // who asks, for people
 }
 
-// Pause places the anonymous hold, or renews it, and waits until every replica is confirmed in its phase.
+// Pause places a hold, or renews the live one of the same id and phase, and waits until every replica is confirmed to show
+// at least what it asks for.
 //
 // Before anything is touched it fails with an [*exporting.IncompleteTopologyError], [*exporting.MixedVersionsError],
-// [*exporting.UnsafeTransitionError], [*exporting.SoftPauseUnsupportedError] or [ErrShuttingDown]. Afterwards with a
-// [*NotSettledError] or a [*SupersededError]. If the caller leaves, the operation goes on.
+// [*exporting.UnsafeTransitionError], [*exporting.SoftPauseUnsupportedError], [*hold.UnavailableError], [*hold.TooManyError]
+// or [ErrShuttingDown]; where a uid is to be renewed also with a [*HoldNotFoundError], [*HoldExpiredError] or
+// [*HoldBrokenError]. Afterwards with a [*NotSettledError], a [*HoldExpiredError] or a [*SupersededError]. If the caller
+// leaves, the call goes on.
 func (r *Reconciler) Pause(ctx context.Context, req PauseRequest) (Result, error) {
-	if req.OnFailure == OnFailureDefault {
-		req.OnFailure = r.opts.OnFailure
+	req.Hold = cmp.Or(req.Hold, hold.Operator)
+	req.OnFailure = cmp.Or(req.OnFailure, r.opts.OnFailure)
+	if req.TTL == 0 && (req.Hold != hold.Operator || req.Renew != "") {
+		req.TTL = r.opts.DefaultTTL
 	}
-	if req.ValidateOnly {
-		ctx, cancel := context.WithDeadline(ctx, r.deadline(ctx))
-		defer cancel()
-		view, err := r.preflight(ctx, req.Phase)
-		if err != nil {
-			return Result{}, err
+	req.TTL = min(req.TTL, r.opts.MaxTTL)
+	if !req.ValidateOnly {
+		return r.start(ctx, func(ctx context.Context, c *call) (Result, error) { return r.pause(ctx, c, req) })
+	}
+	ctx, cancel := context.WithDeadline(ctx, r.deadline(ctx))
+	defer cancel()
+	state, _ := r.opts.Ledger.State()
+	if req.Renew != "" {
+		if _, live := state.FindUID(req.Renew); !live {
+			return Result{}, notRenewed(&state, req.Renew)
 		}
-		return Result{Status: r.status(view)}, nil
+		status, err := r.Status(ctx)
+		return Result{Status: status}, err
 	}
-	return r.start(ctx, request{req.Phase, req.OnFailure}, req.Owner, r.pause)
-}
-
-// pause is the operation behind Pause: check, write the hold, wait for proof, and undo it if there is none.
-func (r *Reconciler) pause(ctx context.Context, op *operation) (Result, error) {
-	placed, before, err := r.place(ctx, op)
+	if h, live := state.Find(req.Hold); live && h.Phase == req.Phase {
+		status, err := r.Status(ctx)
+		return Result{Status: status}, err
+	}
+	view, err := r.preflight(ctx, req.Phase)
 	if err != nil {
 		return Result{}, err
 	}
-	// A renewal is no event: a script that repeats its pause would push what matters out of the list.
-	if !placed.Renewed() {
-		r.event(placed.Hold.ID, "%s was placed by %s", describe(placed.Hold), op.owner)
-	}
-	view, err := r.await(ctx, op, placed.After.Revision, forRevert, func(s hold.State) bool {
-		h, ok := s.Find(placed.Hold.ID)
-		return ok && h.UID == placed.Hold.UID
-	})
-	var superseded *SupersededError
-	switch {
-	case err == nil:
-		state, _ := r.opts.Ledger.State()
-		if h, ok := state.Find(placed.Hold.ID); ok && h.UID == placed.Hold.UID {
-			placed.Hold = h
-		}
-		return Result{&placed.Hold, exporting.Changes(before, view), r.status(view)}, nil
-	case errors.As(err, &superseded), errors.Is(err, ErrShuttingDown):
+	return Result{Status: r.status(view)}, nil
+}
+
+// pause is the call behind Pause: check, write the hold, wait for proof. The loop withdraws the hold if there is none in
+// time, also where this call, or this server, is no more.
+func (r *Reconciler) pause(ctx context.Context, c *call, req PauseRequest) (Result, error) {
+	placed, err := r.place(ctx, c, req)
+	if err != nil {
 		return Result{}, err
 	}
-	failed := r.notSettled(op.request, OutcomeKept, view)
-	refused := !errors.Is(err, errLate) // A broker refused for good: to go on would be in vain.
-	if placed.Renewed() || op.onFailure == Keep && !refused {
-		r.event(placed.Hold.ID, "%s is kept although not settled: %v", describe(placed.Hold), failed)
+	var goal exporting.Goal
+	var ended *hold.Ended
+	err = r.await(ctx, c, func(state hold.State, view *exporting.View) (bool, error) {
+		h, live := state.FindUID(placed.Hold.UID)
+		goal = own(&state, &placed.Hold)
+		if !live {
+			e, known := state.LastUID(placed.Hold.UID)
+			if !known {
+				return false, &SupersededError{placed.Hold.ID}
+			}
+			ended = &e
+			return true, nil
+		}
+		placed.Hold = h
+		return !h.Settled.IsZero() && r.shows(c, view, goal), nil
+	})
+	switch {
+	case errors.Is(err, errLate):
+		outcome := OutcomeKept
+		if !placed.Hold.Deadline.IsZero() {
+			outcome = OutcomeContinuing
+		}
+		failed := r.notSettled(placed.Hold.ID, goal, outcome)
+		r.event(EventNotSettled, placed.Hold.ID, "%s is kept although not settled: %v", describe(&placed.Hold), failed)
 		return Result{}, failed
+	case err != nil:
+		return Result{}, err
+	case ended != nil:
+		return Result{}, r.lost(ctx, c, ended, goal)
 	}
-	if reverted := r.revert(ctx, op, placed, before, failed); !refused || failed.Outcome != OutcomeReverted {
-		return Result{}, reverted
+	return r.finish(c, Result{Hold: &placed.Hold}), nil
+}
+
+// own is what a hold asks for itself: at least its phase where others ask for more, else just that.
+func own(state *hold.State, h *hold.Hold) exporting.Goal {
+	return exporting.Goal{Phase: h.Phase, AtLeast: state.Target() > h.Phase}
+}
+
+// lost is the answer to a call whose hold has ended meanwhile. If it was withdrawn that waits a little for the replicas to
+// be back.
+func (r *Reconciler) lost(ctx context.Context, c *call, ended *hold.Ended, goal exporting.Goal) error {
+	id := ended.Hold.ID
+	switch ended.How {
+	case hold.Expired:
+		return &HoldExpiredError{id, ended.At}
+	case hold.Withdrawn:
+	default:
+		return &SupersededError{id}
 	}
-	return Result{}, err
+	failed := r.notSettled(id, goal, OutcomeReverting)
+	err := r.await(ctx, c, func(state hold.State, _ *exporting.View) (bool, error) {
+		for i := range state.Holds {
+			if state.Holds[i].Created.After(ended.At) {
+				return false, &SupersededError{id}
+			}
+		}
+		return state.Undo == nil || !state.Undo.Proven.IsZero(), nil
+	})
+	if superseded, is := errors.AsType[*SupersededError](err); is {
+		return superseded
+	}
+	if err == nil {
+		failed.Outcome = OutcomeReverted
+		if ended.Refusal != nil {
+			return refusal(ended.Refusal)
+		}
+	}
+	return failed
 }
 
 // place checks what a new hold needs and writes it. One pause at a time does so, so that what was checked still holds when
-// it is written. The live hold of the same phase is renewed whatever the cluster looks like.
-func (r *Reconciler) place(ctx context.Context, op *operation) (hold.Placed, *exporting.View, error) {
+// it is written. A live hold is renewed whatever the cluster looks like.
+func (r *Reconciler) place(ctx context.Context, c *call, req PauseRequest) (hold.Placed, error) {
+	ctx, cancel := context.WithDeadline(ctx, c.deadline)
+	defer cancel()
+	if req.Renew != "" {
+		return r.renew(ctx, req)
+	}
 	select {
 	case r.admit <- struct{}{}:
 		defer func() { <-r.admit }()
 	case <-ctx.Done():
-		return hold.Placed{}, nil, ErrShuttingDown
+		return hold.Placed{}, cmp.Or(r.closing(), error(&exporting.IncompleteTopologyError{
+			Missing: []string{"an earlier pause is being checked still"},
+		}))
 	}
-	state, _ := r.opts.Ledger.State()
-	if h, ok := state.Find(hold.Operator); ok && h.Phase == op.phase {
-		return r.opts.Ledger.Place(hold.Operator, op.phase, op.owner), r.opts.Fanout.View(), nil
+	for {
+		state, _ := r.opts.Ledger.State()
+		p := hold.Placing{
+			ID: req.Hold, Phase: req.Phase, Owner: req.Owner, Reason: req.Reason, TTL: req.TTL, Held: state.Target(),
+		}
+		if req.OnFailure == Revert {
+			p.Deadline = c.deadline.Add(-forRevert(time.Until(c.deadline))).Round(0)
+		}
+		if h, live := state.Find(req.Hold); !live || h.Phase != req.Phase {
+			view, err := r.preflight(ctx, req.Phase)
+			if err != nil {
+				return hold.Placed{}, err
+			}
+			c.before, p.Restore, p.Foreign = view, view.Settable(), view.Observed()
+		}
+		placed, err := r.opts.Ledger.Place(ctx, p)
+		if !errors.Is(err, hold.ErrOvertaken) {
+			return placed, err
+		}
 	}
-	r.mu.Lock()
-	deadline := op.deadline
-	r.mu.Unlock()
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	view, err := r.preflight(ctx, op.phase)
-	if err != nil {
-		return hold.Placed{}, nil, err
-	}
-	return r.opts.Ledger.Place(hold.Operator, op.phase, op.owner), view, nil
 }
 
-// revert withdraws a hold that did not settle and waits a little for the replicas to be back.
-func (r *Reconciler) revert(ctx context.Context, op *operation, placed hold.Placed, before *exporting.View,
-	failed *NotSettledError,
-) error {
-	state, ok := r.opts.Ledger.Withdraw(placed, before.Settable())
-	if !ok {
-		return &SupersededError{Hold: placed.Hold.ID}
+// renew extends the live hold of a uid.
+func (r *Reconciler) renew(ctx context.Context, req PauseRequest) (hold.Placed, error) {
+	renewed, err := r.opts.Ledger.Renew(ctx, req.Renew, req.TTL)
+	switch {
+	case err != nil:
+		return hold.Placed{}, err
+	case renewed == nil:
+		state, _ := r.opts.Ledger.State()
+		return hold.Placed{}, notRenewed(&state, req.Renew)
 	}
-	failed.Outcome = OutcomeReverting
-	r.event(placed.Hold.ID, "%s was withdrawn: %v", describe(placed.Hold), failed)
-	_, err := r.await(ctx, op, state.Revision, nothing, func(s hold.State) bool { return s.Revision == state.Revision })
-	if err == nil {
-		failed.Outcome = OutcomeReverted
+	return hold.Placed{Hold: *renewed, Renewed: true}, nil
+}
+
+// notRenewed says why a uid cannot be renewed.
+func notRenewed(state *hold.State, uid string) error {
+	e, known := state.LastUID(uid)
+	switch {
+	case !known, e.How == hold.Released:
+		return &HoldNotFoundError{uid}
+	case e.How == hold.Expired:
+		return &HoldExpiredError{e.Hold.ID, e.At}
 	}
-	return failed
+	return broken(&e)
+}
+
+// closing is why a call cannot go on if the server is closing; else nil.
+func (r *Reconciler) closing() error {
+	if r.base.Err() != nil {
+		return ErrShuttingDown
+	}
+	return nil
 }
 
 // forRevert keeps a fifth of the time for undoing what did not settle.
@@ -156,8 +252,4 @@ func (r *Reconciler) permits(view *exporting.View, phase exporting.Phase) error 
 	}
 	state, _ := r.opts.Ledger.State()
 	return view.Permits(phase, state.Target(), r.opts.Fanout.ConfirmInterval())
-}
-
-func describe(h hold.Hold) string {
-	return "hold " + h.ID + " (" + h.Phase.String() + ")"
 }

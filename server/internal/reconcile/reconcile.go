@@ -1,10 +1,11 @@
 // Package reconcile makes the cluster follow the ledger of holds: now, for a call that waits, and for ever, in a loop.
 //
 // The loop is level-based: each pass reads what ought to be and what is, and acts on the difference. It alone drives the
-// brokers. A call writes to the ledger, which wakes the loop, and waits for proof that its change has settled. So calls
-// never drive against each other, and a caller that goes away leaves nothing half done.
+// brokers, and of several servers over one ledger one alone does. A call writes to the ledger, which wakes the loop,
+// wherever it runs, and waits until the ledger says that its change has settled and the brokers show it. So calls never
+// drive against each other, and a caller or a server that goes away leaves nothing half done.
 //
-// It must not know how brokers are spoken to, nor by whom it is called.
+// It must not know how brokers are spoken to, where the ledger is kept, nor by whom it is called.
 package reconcile
 
 import (
@@ -32,17 +33,36 @@ const (
 	Keep
 )
 
-// Options of a [Reconciler]. All are required.
+// Options of a [Reconciler]. All are required, but for Election and ReportForeign.
 type Options struct {
 	Fanout *exporting.Fanout
 	Ledger *hold.Ledger
+	// Witness is told what the fan-out reads.
+	Witness *Witness
+	// Election decides whether this server drives the brokers; nil where it is the only one.
+	Election Election
 	// Interval is the time between two passes of the loop.
 	Interval time.Duration
 	// Timeout clamps how long a call may take.
 	Timeout time.Duration
 	// OnFailure is used where a pause does not say; not OnFailureDefault.
 	OnFailure OnFailure
-	Logger    *slog.Logger
+	// ReportForeign is true where a resume of every replica by somebody else is not undone, only told.
+	ReportForeign bool
+	// DefaultTTL is how long a named hold lives that does not say; MaxTTL is the longest that any may ask for.
+	DefaultTTL, MaxTTL time.Duration
+	Logger             *slog.Logger
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.Interval <= 0 || o.Timeout <= 0 || o.DefaultTTL <= 0 || o.MaxTTL < o.DefaultTTL:
+		return fmt.Errorf("interval %v, timeout %v and times to live %v to %v must be positive and in order", o.Interval, o.Timeout,
+			o.DefaultTTL, o.MaxTTL)
+	case o.OnFailure != Revert && o.OnFailure != Keep:
+		return errors.New("what becomes of a failed pause must be said")
+	}
+	return nil
 }
 
 // Reconciler is the loop and the calls that it serves. Its methods may be called by many goroutines at once.
@@ -53,58 +73,57 @@ type Reconciler struct {
 	stop  context.CancelFunc
 	calls sync.WaitGroup
 	admit chan struct{} // capacity 1: one pause at a time is checked and placed
+	nudge chan struct{} // capacity 1: a call waits for a pass
 
-	mu         sync.Mutex
-	operations map[request]*operation
-	verdict    verdict
-	judged     chan struct{} // closed at the next verdict
-	events     []Event
-	silences   map[exporting.BrokerID]silence
-	stalls     map[exporting.PartitionID]stall
-	foreign    bool // whether a foreign pause was noticed
+	journal  *journal
+	recorder chan struct{} // capacity 1: one goroutine at a time writes what was observed
+	foreign  foreign
+
+	mu       sync.Mutex
+	ended    bool // no call begins any more
+	waiting  int  // calls that wait for proof
+	term     uint64
+	begun    bool // whether a term has
+	state    hold.State
+	known    bool // whether state was ever set
+	view     *exporting.View
+	seen     chan struct{} // closed when there is a later view
+	sighted  map[string]time.Time
+	silences map[exporting.BrokerID]silence
+	stalls   map[exporting.PartitionID]stall
+	paused   bool   // whether a foreign pause was noticed
+	stale    bool   // whether the ledger's loss was
+	repaused string // which replicas that are paused again were
+	shared   snapshot
 
 	looking chan struct{} // capacity 1: guards the rest, and that one status at a time reads the cluster
 	looked  time.Time
-	seen    *exporting.View
-}
-
-// verdict is the outcome of the loop's last drive.
-type verdict struct {
-	revision uint64 // of the ledger that was driven after
-	view     *exporting.View
-	err      error // nil: settled
-	at       time.Time
+	last    *exporting.View
 }
 
 // New returns a reconciler. Its calls wait for [Reconciler.Run].
 func New(opts Options) (*Reconciler, error) {
-	switch {
-	case opts.Interval <= 0 || opts.Timeout <= 0:
-		return nil, fmt.Errorf("interval %v and timeout %v must be positive", opts.Interval, opts.Timeout)
-	case opts.OnFailure != Revert && opts.OnFailure != Keep:
-		return nil, errors.New("what becomes of a failed pause must be said")
+	if err := opts.check(); err != nil {
+		return nil, err
 	}
 	base, stop := context.WithCancel(context.Background())
 	return &Reconciler{
-		opts: opts, log: opts.Logger, base: base, stop: stop, admit: make(chan struct{}, 1),
-		operations: map[request]*operation{}, judged: make(chan struct{}), silences: map[exporting.BrokerID]silence{},
-		stalls: map[exporting.PartitionID]stall{}, looking: make(chan struct{}, 1),
+		opts: opts, log: opts.Logger, base: base, stop: stop, admit: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
+		journal: newJournal(), recorder: make(chan struct{}, 1), seen: make(chan struct{}), sighted: map[string]time.Time{},
+		silences: map[exporting.BrokerID]silence{}, stalls: map[exporting.PartitionID]stall{}, looking: make(chan struct{}, 1),
+		foreign: foreign{report: opts.ReportForeign},
 	}, nil
 }
 
-// Run is the loop. It returns when the context ends, and all that it began has ended; calls that still wait fail then.
+// Run is the loop. It returns when the context ends, and all that it began has ended; calls that still wait fail then. It
+// fails if the ledger belongs to another cluster, or cannot be understood: nothing is done to the brokers then.
 func (r *Reconciler) Run(ctx context.Context) error {
 	defer r.end(ctx)
 	for ctx.Err() == nil {
-		state, changed := r.opts.Ledger.State()
-		r.pass(ctx, state, changed)
-		timer := time.NewTimer(jitter(r.opts.Interval))
-		select {
-		case <-timer.C:
-		case <-changed:
-		case <-ctx.Done():
+		if err := r.pass(ctx); err != nil {
+			return err
 		}
-		timer.Stop()
+		r.rest(ctx)
 	}
 	return nil
 }
@@ -112,79 +131,58 @@ func (r *Reconciler) Run(ctx context.Context) error {
 // end lets no new call begin and waits for those that are under way.
 func (r *Reconciler) end(ctx context.Context) {
 	r.mu.Lock()
-	r.stop()
+	r.ended = true
 	r.mu.Unlock()
+	r.stop()
 	r.calls.Wait()
-	if state, _ := r.opts.Ledger.State(); len(state.Holds) > 0 {
-		r.log.WarnContext(ctx, "exporting stays paused: the hold was kept in memory, and nobody remembers it any more",
-			"hold", state.Holds[0].ID, "phase", state.Holds[0].Phase.String())
+	state, _ := r.opts.Ledger.State()
+	for i := range state.Holds {
+		r.log.InfoContext(ctx, "exporting stays paused: the hold is in the ledger, and enforced or ended by whoever serves next",
+			"hold", state.Holds[i].ID, "phase", state.Holds[i].Phase.String(), "expires", lifetime(&state.Holds[i]))
 	}
 }
 
-// pass brings the cluster to what the ledger asks for, or looks at it if the ledger asks for nothing. It ends early when
-// the ledger changes.
-func (r *Reconciler) pass(ctx context.Context, state hold.State, changed <-chan struct{}) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	unchanged := make(chan struct{})
-	var watch sync.WaitGroup
-	watch.Go(func() { // A drive lasts as long as a broker is dead; what it reads must not go unnoticed meanwhile.
-		ticker := time.NewTicker(r.opts.Interval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-changed:
-				cancel()
-				return
-			case <-unchanged:
-				return
-			case <-ticker.C:
-				r.observe(r.opts.Fanout.View())
-			}
-		}
-	})
-	defer watch.Wait()
-	defer close(unchanged)
-
-	goal, enforce := state.Goal()
-	if !enforce {
-		r.observe(r.opts.Fanout.Look(ctx))
-		return
-	}
-	if state.Settled() {
-		view := r.opts.Fanout.Look(ctx)
-		if len(view.Unsettled(goal, r.opts.Fanout.ConfirmInterval())) == 0 {
-			r.judge(ctx, state, view, nil)
-			return
-		}
-		if r.resumedElsewhere(ctx, state, view) {
-			return
-		}
-	}
-	view, err := r.opts.Fanout.Drive(ctx, goal)
-	if err == nil && state.Undo != nil && len(state.Holds) > 0 {
-		// What was to be undone is, which takes no proof of completeness; what the holds ask for does.
-		r.opts.Ledger.Settle(state.Revision, time.Now())
-		goal.Restore = nil
-		view, err = r.opts.Fanout.Drive(ctx, goal)
-	}
-	if err == nil && (len(state.Holds) > 0 || !r.opts.Fanout.Doubtful()) {
-		r.opts.Ledger.Settle(state.Revision, time.Now())
-	}
-	r.judge(ctx, state, view, err)
-}
-
-// judge publishes the outcome of a drive to the calls that wait for it, unless the ledger says something else by now.
-func (r *Reconciler) judge(ctx context.Context, state hold.State, view *exporting.View, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	r.observe(view)
+// rest waits until the next pass: for an interval, less if a call waits for proof or something is due, or until there is
+// news.
+func (r *Reconciler) rest(ctx context.Context) {
+	state, changed := r.opts.Ledger.State()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.verdict = verdict{state.Revision, view, err, time.Now()}
-	close(r.judged)
-	r.judged = make(chan struct{})
+	known := r.state.Revision == state.Revision
+	wait := jitter(r.opts.Interval)
+	if r.waiting > 0 {
+		wait = min(wait, max(r.opts.Fanout.ConfirmInterval(), minPause))
+	}
+	r.mu.Unlock()
+	if !known {
+		return
+	}
+	now := time.Now()
+	for _, due := range []time.Time{state.Due(now), r.opts.Witness.due()} {
+		if !due.IsZero() {
+			wait = min(wait, max(due.Sub(now), minPause))
+		}
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-changed:
+	case <-r.elected():
+	case <-r.nudge:
+	case <-ctx.Done():
+	}
+}
+
+// minPause keeps a loop that has something to wait for from spinning.
+const minPause = 20 * time.Millisecond
+
+// elected is closed when the election's answer changes; nil, and so never, where there is none.
+func (r *Reconciler) elected() <-chan struct{} {
+	if r.opts.Election == nil {
+		return nil
+	}
+	_, _, changed := r.opts.Election.Term()
+	return changed
 }
 
 // sleep waits, and reports whether the context lasted.

@@ -27,31 +27,50 @@ type rig struct {
 
 	t       *testing.T
 	cluster *exportingtest.Cluster
+	store   *hold.Memory
 	ledger  *hold.Ledger
 	end     func()
 }
 
 func run(t *testing.T, c *exportingtest.Cluster) *rig {
 	t.Helper()
-	f, err := exporting.NewFanout(c, exporting.Options{
+	return runOn(t, c, hold.NewMemory(), nil)
+}
+
+// runOn runs over a store that may have been used before. change may change the options.
+func runOn(t *testing.T, c *exportingtest.Cluster, store *hold.Memory, change func(*reconcile.Options)) *rig {
+	t.Helper()
+	ledger, err := hold.Open(t.Context(), store, "memory")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := reconcile.Options{
+		Ledger: ledger, Witness: reconcile.NewWitness(6 * time.Second), Interval: 5 * time.Second, Timeout: 30 * time.Second,
+		OnFailure: reconcile.Revert, DefaultTTL: time.Hour, MaxTTL: 24 * time.Hour, Logger: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&o)
+	}
+	o.Fanout, err = exporting.NewFanout(c, exporting.Options{
 		Concurrency: 8, RequestTimeout: 8 * time.Second, PlanTimeout: 30 * time.Second,
-		ConfirmInterval: 500 * time.Millisecond, RetryInterval: 5 * time.Second,
+		ConfirmInterval: 500 * time.Millisecond, RetryInterval: 5 * time.Second, Heed: o.Witness.Heed,
+		Until: reconcile.Until(o.Election, o.Ledger),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger := hold.NewLedger()
-	r, err := reconcile.New(reconcile.Options{
-		Fanout: f, Ledger: ledger, Interval: 5 * time.Second, Timeout: 30 * time.Second, OnFailure: reconcile.Revert,
-		Logger: slog.New(slog.DiscardHandler),
-	})
+	r, err := reconcile.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // It ends before the test's does.
-	var loop sync.WaitGroup
-	loop.Go(func() { _ = r.Run(ctx) })
-	return &rig{r, t, c, ledger, sync.OnceFunc(func() { cancel(); loop.Wait(); f.Close() })}
+	var loops sync.WaitGroup
+	loops.Go(func() { _ = ledger.Run(ctx) })
+	loops.Go(func() { _ = r.Run(ctx) })
+	return &rig{
+		Reconciler: r, t: t, cluster: c, store: store, ledger: ledger,
+		end: sync.OnceFunc(func() { cancel(); loops.Wait(); o.Fanout.Close() }),
+	}
 }
 
 func (r *rig) pause(t *testing.T, phase exporting.Phase, timeout time.Duration, onFailure reconcile.OnFailure) (reconcile.Result, error) {

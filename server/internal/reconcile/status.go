@@ -3,6 +3,8 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
@@ -12,7 +14,7 @@ import (
 // freshness is how old a view may be that answers a question for the status. It bounds what many callers cost.
 const freshness = 500 * time.Millisecond
 
-// patience is how long a question for the status waits for brokers that do not answer.
+// patience is how long a look at the cluster waits for brokers that do not answer.
 const patience = 3 * time.Second
 
 // Status is what the cluster ought to show, what it showed, and why. It is a copy: nobody changes it.
@@ -26,10 +28,27 @@ type Status struct {
 	Foreign bool
 	View    *exporting.View
 	Holds   []hold.Hold
+	// Unseen has the partitions whose leaders cannot be read, in words: at this moment no hold can be told to be intact.
+	Unseen []string
+	// History is the holds that have ended, the last one last.
+	History []hold.Ended
+	// Stale is why holds and history may not be the last; nil if they are.
+	Stale error
+	// Driver is who of several servers drives the brokers; empty where there is one.
+	Driver string
 	// Stalled has the leaders that ought to export and whose stored position stands still.
 	Stalled  map[exporting.PartitionID]exporting.BrokerID
 	Events   []Event
 	Warnings []string
+}
+
+// Continuity is what a release of a hold would say now.
+func (s *Status) Continuity(h *hold.Hold) hold.Continuity {
+	verdict := h.Record.Verdict()
+	if verdict == hold.Intact && len(s.Unseen) > 0 {
+		return hold.Unknown
+	}
+	return verdict
 }
 
 // Status reads every broker, unless that was done moments ago, and returns what is known then. Brokers that do not answer
@@ -44,14 +63,14 @@ func (r *Reconciler) Status(ctx context.Context) (*Status, error) {
 	if time.Since(r.looked) > freshness {
 		limited, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		r.seen = r.opts.Fanout.Look(limited)
+		r.last = r.opts.Fanout.Look(limited)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		r.observe(r.seen)
+		r.observe(ctx, r.last)
 		r.looked = time.Now()
 	}
-	return r.status(r.seen), nil
+	return r.status(r.last), nil
 }
 
 // status describes a view beside what ought to be.
@@ -59,34 +78,54 @@ func (r *Reconciler) status(view *exporting.View) *Status {
 	state, _ := r.opts.Ledger.State()
 	goal, enforce := state.Goal()
 	s := &Status{
-		Target: goal.Phase, Observed: view.Observed(), View: view, Holds: state.Holds,
-		Unsettled: view.Unsettled(goal, r.opts.Fanout.ConfirmInterval()),
+		Target: goal.Phase, Observed: view.Observed(), View: view, Holds: state.Holds, History: state.History,
+		Unsettled: view.Unsettled(goal, r.opts.Fanout.ConfirmInterval()), Stale: r.opts.Ledger.Stale(), Driver: state.Driver,
 	}
 	s.Settled = len(s.Unsettled) == 0
-	s.Foreign = !enforce && paused(view)
+	s.Foreign = !enforce && isPaused(view)
+	if len(s.Holds) > 0 {
+		s.Unseen = unseen(view)
+	}
+	s.Events, _, _ = r.journal.since("")
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	s.Events = append(s.Events, r.events...)
 	s.Stalled = r.stalled(time.Now())
-	s.Warnings = warnings(s)
+	r.mu.Unlock()
+	s.Warnings = r.warnings(s)
 	return s
 }
 
 // warnings is what deserves an operator's attention.
-func warnings(s *Status) []string {
+func (r *Reconciler) warnings(s *Status) []string {
 	var w []string
-	for _, h := range s.Holds {
-		w = append(w, describe(h)+" never expires: disks fill until somebody resumes")
+	if s.Stale != nil {
+		w = append(w, fmt.Sprintf("the ledger of holds cannot be used, so that what is said of them may be old, and new pauses are "+
+			"refused; a resume with force works all the same: %v", s.Stale))
+	}
+	for i := range s.Holds {
+		h := &s.Holds[i]
+		if h.Expires.IsZero() {
+			w = append(w, describe(h)+" never expires: disks fill until somebody resumes")
+		}
+		if h.Record.Broken {
+			w = append(w, describe(h)+" is broken: what is done under it, such as a backup, is worth nothing")
+		}
 	}
 	if s.Foreign {
 		w = append(w, "exporting is paused by somebody who did not ask here: disks fill until somebody resumes")
+	}
+	if len(s.Holds) > 0 && r.foreign.left() {
+		w = append(w, "the holds are not enforced: somebody resumed every replica at the brokers, and that is not undone, because "+
+			"exporting.on-foreign-change is observe, or because it happened too often in an hour")
 	}
 	if s.View.Topology != nil && len(s.View.Topology.Expected) == 0 {
 		w = append(w, "nothing tells how many replicas there ought to be: a resume is confirmed for those that were found, "+
 			"a pause is refused; set zeebe.cluster-size, zeebe.partitions and zeebe.replication-factor, or use zeebe.gateway")
 	}
-	for partition, broker := range s.Stalled {
-		w = append(w, fmt.Sprintf("%s on broker %s is stalled: %s", partition, broker, StallCure))
+	for _, partition := range slices.SortedFunc(maps.Keys(s.Stalled), exporting.PartitionID.Compare) {
+		w = append(w, fmt.Sprintf("%s on broker %s is stalled: %s", partition, s.Stalled[partition], StallCure))
+	}
+	if r.opts.Election != nil {
+		w = append(w, r.opts.Election.Warnings()...)
 	}
 	return w
 }

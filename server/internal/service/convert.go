@@ -2,7 +2,7 @@ package service
 
 import (
 	"cmp"
-	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -12,18 +12,6 @@ import (
 	"github.com/exportgate/exportgate/server/internal/hold"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
 )
-
-func fromOnFailure(f exportgatev1.OnFailure) (reconcile.OnFailure, error) {
-	switch f {
-	case exportgatev1.OnFailure_ON_FAILURE_UNSPECIFIED:
-		return reconcile.OnFailureDefault, nil
-	case exportgatev1.OnFailure_ON_FAILURE_REVERT:
-		return reconcile.Revert, nil
-	case exportgatev1.OnFailure_ON_FAILURE_KEEP:
-		return reconcile.Keep, nil
-	}
-	return 0, &invalidError{"on_failure", fmt.Sprintf("%d is not known", f)}
-}
 
 func toPhase(p exporting.Phase) exportgatev1.Phase {
 	switch p {
@@ -74,13 +62,94 @@ func toHealth(h exporting.Health) exportgatev1.Health {
 	return exportgatev1.Health_HEALTH_UNKNOWN
 }
 
-func toHold(h *hold.Hold) *exportgatev1.Hold {
+// toLiveHold converts a hold that lives, with what a release would say of it now.
+func toLiveHold(s *reconcile.Status, h *hold.Hold) *exportgatev1.Hold {
+	if h == nil {
+		return nil
+	}
+	out := toHold(h, s.Continuity(h))
+	if out.GetContinuity() == exportgatev1.Continuity_CONTINUITY_UNKNOWN {
+		out.Evidence = append(out.GetEvidence(), s.Unseen...)
+	}
+	return out
+}
+
+func toHold(h *hold.Hold, verdict hold.Continuity) *exportgatev1.Hold {
 	if h == nil {
 		return nil
 	}
 	return &exportgatev1.Hold{
-		Id: h.ID, Uid: h.UID, Phase: toPhase(h.Phase), Owner: h.Owner, CreateTime: toTime(h.Created), SettleTime: toTime(h.Settled),
+		Id: h.ID, Uid: h.UID, Phase: toPhase(h.Phase), Owner: h.Owner, Reason: h.Reason,
+		CreateTime: toTime(h.Created), SettleTime: toTime(h.Settled), ExpireTime: toTime(h.Expires),
+		Continuity: toContinuity(verdict), Evidence: slices.Clone(h.Record.Evidence),
 	}
+}
+
+func toContinuity(c hold.Continuity) exportgatev1.Continuity {
+	switch c {
+	case hold.Intact:
+		return exportgatev1.Continuity_CONTINUITY_INTACT
+	case hold.Broken:
+		return exportgatev1.Continuity_CONTINUITY_BROKEN
+	case hold.Unknown:
+		return exportgatev1.Continuity_CONTINUITY_UNKNOWN
+	case hold.Pending:
+	}
+	return exportgatev1.Continuity_CONTINUITY_PENDING
+}
+
+func toEnd(e hold.End) exportgatev1.HoldEnd {
+	switch e {
+	case hold.Released:
+		return exportgatev1.HoldEnd_HOLD_END_RELEASED
+	case hold.Expired:
+		return exportgatev1.HoldEnd_HOLD_END_EXPIRED
+	case hold.Forced:
+		return exportgatev1.HoldEnd_HOLD_END_FORCED
+	case hold.Withdrawn:
+		return exportgatev1.HoldEnd_HOLD_END_WITHDRAWN
+	case hold.Replaced:
+		return exportgatev1.HoldEnd_HOLD_END_REPLACED
+	case hold.ResumedElsewhere:
+		return exportgatev1.HoldEnd_HOLD_END_RESUMED_ELSEWHERE
+	}
+	return exportgatev1.HoldEnd_HOLD_END_UNSPECIFIED
+}
+
+func toKind(k reconcile.EventKind) exportgatev1.EventKind {
+	switch k {
+	case reconcile.EventHoldPlaced:
+		return exportgatev1.EventKind_EVENT_KIND_HOLD_PLACED
+	case reconcile.EventHoldSettled:
+		return exportgatev1.EventKind_EVENT_KIND_HOLD_SETTLED
+	case reconcile.EventHoldEnded:
+		return exportgatev1.EventKind_EVENT_KIND_HOLD_ENDED
+	case reconcile.EventHoldBroken:
+		return exportgatev1.EventKind_EVENT_KIND_HOLD_BROKEN
+	case reconcile.EventNotSettled:
+		return exportgatev1.EventKind_EVENT_KIND_NOT_SETTLED
+	case reconcile.EventResumed:
+		return exportgatev1.EventKind_EVENT_KIND_RESUMED
+	case reconcile.EventForeign:
+		return exportgatev1.EventKind_EVENT_KIND_FOREIGN
+	case reconcile.EventRepaused:
+		return exportgatev1.EventKind_EVENT_KIND_REPAUSED
+	case reconcile.EventReplica:
+		return exportgatev1.EventKind_EVENT_KIND_REPLICA
+	case reconcile.EventBroker:
+		return exportgatev1.EventKind_EVENT_KIND_BROKER
+	case reconcile.EventStore:
+		return exportgatev1.EventKind_EVENT_KIND_STORE
+	}
+	return exportgatev1.EventKind_EVENT_KIND_UNSPECIFIED
+}
+
+func toEvents(events []reconcile.Event) []*exportgatev1.Event {
+	var out []*exportgatev1.Event
+	for _, e := range events {
+		out = append(out, &exportgatev1.Event{Time: toTime(e.Time), Message: e.Message, Hold: e.Hold, Kind: toKind(e.Kind)})
+	}
+	return out
 }
 
 func toChanges(changes []exporting.Change) []*exportgatev1.Change {
@@ -109,17 +178,24 @@ func toPosition(p exporting.Position) *int64 {
 	return &p.Value
 }
 
+// toStatus converts a status, but for its events.
 func toStatus(s *reconcile.Status) *exportgatev1.Status {
 	out := &exportgatev1.Status{
 		Target: toPhase(s.Target), Observed: toPhase(s.Observed), Settled: s.Settled,
 		UnsettledReason: exporting.Summary(s.Unsettled), Foreign: s.Foreign,
-		Partitions: toPartitions(s), Cluster: toCluster(s.View), Warnings: s.Warnings,
+		Partitions: toPartitions(s), Cluster: toCluster(s.View), Warnings: s.Warnings, Driver: s.Driver,
+	}
+	if s.Stale != nil {
+		out.Stale = s.Stale.Error()
 	}
 	for i := range s.Holds {
-		out.Holds = append(out.Holds, toHold(&s.Holds[i]))
+		out.Holds = append(out.Holds, toLiveHold(s, &s.Holds[i]))
 	}
-	for _, e := range s.Events {
-		out.Events = append(out.Events, &exportgatev1.Event{Time: toTime(e.Time), Message: e.Message, Hold: e.Hold})
+	for i := range s.History {
+		e := &s.History[i]
+		out.History = append(out.History, &exportgatev1.EndedHold{
+			Hold: toHold(&e.Hold, e.Continuity), EndTime: toTime(e.At), End: toEnd(e.How), EndedBy: e.By,
+		})
 	}
 	return out
 }
@@ -180,7 +256,7 @@ func toCluster(view *exporting.View) *exportgatev1.Cluster {
 	}
 	out := &exportgatev1.Cluster{
 		Partitions: int32(len(t.Expected)), ReplicationFactor: int32(t.ReplicationFactor), //nolint:gosec // Small numbers.
-		Versions: t.Versions(), Source: t.Source, PendingChange: t.Pending,
+		Versions: t.Versions(), Id: t.ClusterID, Source: t.Source, PendingChange: t.Pending,
 	}
 	for _, b := range t.Brokers {
 		broker := &exportgatev1.Broker{Id: string(b.ID), Address: b.Address, Version: b.Version}

@@ -8,8 +8,9 @@ import (
 	"context"
 	"log/slog"
 
+	"google.golang.org/grpc"
+
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
-	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
 )
 
@@ -18,6 +19,7 @@ type Controller interface {
 	Pause(context.Context, reconcile.PauseRequest) (reconcile.Result, error)
 	Resume(context.Context, reconcile.ResumeRequest) (reconcile.Result, error)
 	Status(context.Context) (*reconcile.Status, error)
+	Watch(cursor string) *reconcile.Watch
 }
 
 // Service implements exportgate.v1.ExportingService.
@@ -27,6 +29,7 @@ type Service struct {
 
 	controller Controller
 	log        *slog.Logger
+	updates    updates
 }
 
 var _ exportgatev1.ExportingServiceServer = (*Service)(nil)
@@ -38,34 +41,41 @@ func New(controller Controller, log *slog.Logger) *Service {
 
 // Pause implements ExportingService.
 func (s *Service) Pause(ctx context.Context, req *exportgatev1.PauseRequest) (*exportgatev1.PauseResponse, error) {
-	onFailure, err := fromOnFailure(req.GetOnFailure())
+	asked, err := fromPause(req)
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
-	phase := exporting.PhasePaused
-	if req.GetSoft() {
-		phase = exporting.PhaseSoftPaused
-	}
-	result, err := s.controller.Pause(ctx, reconcile.PauseRequest{
-		Phase: phase, OnFailure: onFailure, ValidateOnly: req.GetValidateOnly(), Owner: owner(ctx),
-	})
+	asked.Owner = owner(ctx)
+	result, err := s.controller.Pause(ctx, asked)
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
 	return &exportgatev1.PauseResponse{
-		Hold: toHold(result.Hold), Changes: toChanges(result.Changes), Status: toStatus(result.Status),
+		Hold: toLiveHold(result.Status, result.Hold), Changes: toChanges(result.Changes), Status: toStatus(result.Status),
 	}, nil
 }
 
 // Resume implements ExportingService.
 func (s *Service) Resume(ctx context.Context, req *exportgatev1.ResumeRequest) (*exportgatev1.ResumeResponse, error) {
-	result, err := s.controller.Resume(ctx, reconcile.ResumeRequest{ValidateOnly: req.GetValidateOnly(), Owner: owner(ctx)})
+	asked, err := fromResume(req)
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
-	return &exportgatev1.ResumeResponse{
-		Released: toHold(result.Hold), Changes: toChanges(result.Changes), Status: toStatus(result.Status),
-	}, nil
+	asked.Owner = owner(ctx)
+	result, err := s.controller.Resume(ctx, asked)
+	if err != nil {
+		return nil, s.status(ctx, err)
+	}
+	response := &exportgatev1.ResumeResponse{
+		Released: toHold(result.Hold, result.Verdict), Changes: toChanges(result.Changes), Status: toStatus(result.Status),
+	}
+	for i := range result.Forced {
+		response.Forced = append(response.Forced, toHold(&result.Forced[i].Hold, result.Forced[i].Continuity))
+	}
+	if result.Unrecorded {
+		response.Unrecorded = response.GetForced()
+	}
+	return response, nil
 }
 
 // GetStatus implements ExportingService.
@@ -74,5 +84,28 @@ func (s *Service) GetStatus(ctx context.Context, _ *exportgatev1.GetStatusReques
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
-	return &exportgatev1.GetStatusResponse{Status: toStatus(status)}, nil
+	out := toStatus(status)
+	out.Events = toEvents(status.Events)
+	return &exportgatev1.GetStatusResponse{Status: out}, nil
+}
+
+// WatchStatus implements ExportingService.
+func (s *Service) WatchStatus(req *exportgatev1.WatchStatusRequest,
+	stream grpc.ServerStreamingServer[exportgatev1.WatchStatusResponse],
+) error {
+	ctx := stream.Context()
+	cursor, err := fromCursor(req.GetCursor())
+	if err != nil {
+		return s.status(ctx, err)
+	}
+	watch := s.controller.Watch(cursor)
+	for {
+		update, err := watch.Next(ctx)
+		if err != nil {
+			return s.status(ctx, err)
+		}
+		if err := stream.Send(s.updates.response(update)); err != nil {
+			return err
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -48,6 +49,12 @@ func (s *Service) status(ctx context.Context, err error) error {
 		incomplete  *exporting.IncompleteTopologyError
 		mixed       *exporting.MixedVersionsError
 		unsettled   *reconcile.NotSettledError
+		notFound    *reconcile.HoldNotFoundError
+		expired     *reconcile.HoldExpiredError
+		broken      *reconcile.HoldBrokenError
+		others      *reconcile.HeldByOthersError
+		unavailable *hold.UnavailableError
+		tooMany     *hold.TooManyError
 	)
 	switch {
 	case errors.As(err, &invalid):
@@ -72,8 +79,32 @@ func (s *Service) status(ctx context.Context, err error) error {
 		return withInfo(codes.DeadlineExceeded, err, exportgatev1.ErrorReason_ERROR_REASON_REPLICAS_NOT_SETTLED,
 			map[string]string{
 				"failed": strconv.Itoa(len(unsettled.Failures)), "total": strconv.Itoa(unsettled.Total),
-				"hold": hold.Operator, "outcome": string(unsettled.Outcome),
+				"hold": unsettled.Hold, "outcome": string(unsettled.Outcome),
 			}, toFailures(unsettled.Failures)...)
+	case errors.As(err, &notFound):
+		return withInfo(codes.NotFound, err, exportgatev1.ErrorReason_ERROR_REASON_HOLD_NOT_FOUND,
+			map[string]string{"hold": notFound.Hold})
+	case errors.As(err, &expired):
+		return withInfo(codes.FailedPrecondition, err, exportgatev1.ErrorReason_ERROR_REASON_HOLD_EXPIRED,
+			map[string]string{"hold": expired.Hold, "time": expired.At.UTC().Format(time.RFC3339)})
+	case errors.As(err, &broken):
+		return withInfo(codes.FailedPrecondition, err, exportgatev1.ErrorReason_ERROR_REASON_HOLD_BROKEN,
+			map[string]string{
+				"hold": broken.Hold, "continuity": broken.Continuity.String(), "evidence": strings.Join(broken.Evidence, "; "),
+			})
+	case errors.As(err, &others):
+		return withInfo(codes.FailedPrecondition, err, exportgatev1.ErrorReason_ERROR_REASON_HELD_BY_OTHERS,
+			map[string]string{"holds": strings.Join(others.Holds, ",")})
+	case errors.As(err, &unavailable):
+		code, written := codes.Unavailable, "no"
+		if unavailable.Uncertain { // UNAVAILABLE would say that nothing was touched.
+			code, written = codes.DeadlineExceeded, "unknown"
+		}
+		s.log.WarnContext(ctx, "the ledger cannot be written", "error", unavailable)
+		return withInfo(code, err, exportgatev1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE, map[string]string{"written": written})
+	case errors.As(err, &tooMany):
+		return withInfo(codes.ResourceExhausted, err, exportgatev1.ErrorReason_ERROR_REASON_TOO_MANY_HOLDS,
+			map[string]string{"limit": strconv.Itoa(tooMany.Limit)})
 	case errors.Is(err, reconcile.ErrShuttingDown):
 		return withInfo(codes.Unavailable, err, exportgatev1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, nil)
 	case errors.Is(err, context.Canceled):

@@ -32,6 +32,14 @@ type entry struct {
 	dns  bool     // base stands for one broker at each address of its host name
 }
 
+// name is what the entry stands for: an address, or a name whose addresses may change.
+func (e entry) name() string {
+	if e.dns {
+		return dnsPrefix + e.base.String()
+	}
+	return e.base.String()
+}
+
 // origin is how a broker's id is known, and so how far it is trusted.
 type origin uint8
 

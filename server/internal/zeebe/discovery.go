@@ -28,6 +28,8 @@ type endpoint struct {
 // discovery is what a look for the brokers found.
 type discovery struct {
 	endpoints []endpoint // each with its own address
+	cluster   string     // the cluster's id as the gateway tells it, else empty
+	names     []string   // what the brokers are found by: addresses, or names that stand for several
 	gateway   string     // the gateway that answered just now, or empty
 	counts    counts     // as that gateway tells them
 	// trouble is why some brokers may be missing here, or out of date; nil if there was none.
@@ -60,6 +62,7 @@ func (f *listFinder) find(ctx context.Context) (discovery, error) {
 		}
 	}
 	for _, e := range f.entries {
+		d.names = append(d.names, e.name())
 		if !e.dns {
 			add(endpoint{id: e.id, from: e.from, address: e.base.String()})
 			continue

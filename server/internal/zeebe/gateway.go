@@ -30,7 +30,7 @@ type gatewayFinder struct {
 	timeout time.Duration
 
 	mu   sync.Mutex
-	last []endpoint // of the gateway's last answer, without versions
+	last discovery // the gateway's last answer, without versions and counts
 }
 
 func newGatewayFinder(target, template string, timeout time.Duration) (*gatewayFinder, error) {
@@ -75,20 +75,22 @@ func (f *gatewayFinder) find(ctx context.Context) (discovery, error) {
 	if err == nil {
 		var d discovery
 		if d, err = f.read(answer); err == nil {
-			f.last = withoutVersions(d.endpoints)
+			f.last = discovery{endpoints: withoutVersions(d.endpoints), cluster: d.cluster, names: d.names}
 			return d, nil
 		}
 	}
-	if len(f.last) == 0 {
+	if len(f.last.endpoints) == 0 {
 		return discovery{}, err
 	}
-	return discovery{endpoints: f.last, trouble: err}, nil
+	last := f.last
+	last.trouble = err
+	return last, nil
 }
 
 // read takes over what the gateway told. Its roles and healths are not looked at: an unset one reads as a healthy
 // leader.
 func (f *gatewayFinder) read(answer *gateway_protocol.TopologyResponse) (discovery, error) {
-	d := discovery{gateway: f.target, counts: counts{
+	d := discovery{gateway: f.target, cluster: excerpt(answer.GetClusterId(), shortExcerpt), counts: counts{
 		brokers:           plausible(answer.GetClusterSize()),
 		partitions:        plausible(answer.GetPartitionsCount()),
 		replicationFactor: plausible(answer.GetReplicationFactor()),
@@ -109,6 +111,7 @@ func (f *gatewayFinder) read(answer *gateway_protocol.TopologyResponse) (discove
 				"list them in zeebe.brokers instead", f.target, other, id, address)
 		}
 		told[address] = id
+		d.names = append(d.names, address)
 		d.endpoints = append(d.endpoints, endpoint{
 			id: exporting.BrokerID(id), from: fromGateway, address: address, version: b.GetVersion(),
 		})

@@ -95,6 +95,7 @@ func TestGateway(t *testing.T) {
 		},
 		ReplicationFactor: 2,
 		Source:            "GET cluster of " + b.address(),
+		Names:             []string{b.address()},
 	}
 	if diff := cmp.Diff(want, topologyOf(t, c)); diff != "" {
 		t.Errorf("topology differs (-want +got):\n%s", diff)
@@ -113,6 +114,7 @@ func TestGateway(t *testing.T) {
 		},
 		ReplicationFactor: 2,
 		Source:            "the topology of gateway " + g.address,
+		Names:             []string{b.address()},
 	}
 	if diff := cmp.Diff(want, topologyOf(t, c)); diff != "" {
 		t.Errorf("topology without brokers differs (-want +got):\n%s", diff)

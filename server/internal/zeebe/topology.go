@@ -1,6 +1,7 @@
 package zeebe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ func (c *Client) Topology(ctx context.Context) (*exporting.Topology, error) {
 		return nil, fmt.Errorf("no broker answers: %w", err)
 	}
 	c.logTrouble(ctx, both(found.trouble, err))
-	t := &exporting.Topology{}
+	t := &exporting.Topology{ClusterID: cmp.Or(c.cluster, found.cluster), Names: found.names}
 	switch {
 	case err == nil:
 		t.Expected = config.expected

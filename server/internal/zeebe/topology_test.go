@@ -41,6 +41,7 @@ func TestTopology(t *testing.T) {
 		},
 		ReplicationFactor: 3,
 		Source:            "GET cluster of " + a.address(),
+		Names:             []string{a.address(), b.address()},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("topology differs (-want +got):\n%s", diff)

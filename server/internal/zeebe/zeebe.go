@@ -48,6 +48,8 @@ type Options struct {
 	// ClusterSize, Partitions and ReplicationFactor are what the cluster is configured to be. They are asked only where
 	// neither brokers nor gateway tell.
 	ClusterSize, Partitions, ReplicationFactor int
+	// ClusterID is the cluster's id, where the gateway does not tell it.
+	ClusterID string
 	// RequestTimeout bounds each request; 8s if zero. A change of 8.10 goes on when its request is given up.
 	RequestTimeout time.Duration
 	// AllowSoftToHard lets PAUSED be written over SOFT_PAUSED below 8.10 too, for brokers that are known to have the fix
@@ -68,7 +70,8 @@ type Client struct {
 	timeout time.Duration
 	finder  finder
 	counts  counts
-	allow   bool // AllowSoftToHard
+	allow   bool   // AllowSoftToHard
+	cluster string // ClusterID
 	memory  *memory
 	logger  *slog.Logger
 }
@@ -81,6 +84,7 @@ func New(o Options) (*Client, error) {
 		close:   func() error { return nil },
 		timeout: o.RequestTimeout,
 		allow:   o.AllowSoftToHard,
+		cluster: o.ClusterID,
 		logger:  o.Logger,
 		counts:  counts{brokers: o.ClusterSize, partitions: o.Partitions, replicationFactor: o.ReplicationFactor},
 	}

@@ -1,0 +1,188 @@
+package reconcile
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/exportgate/exportgate/server/internal/hold"
+)
+
+// EventKind is what kind of thing happened.
+type EventKind uint8
+
+// The kinds. There is no zero value.
+const (
+	EventHoldPlaced EventKind = iota + 1
+	EventHoldSettled
+	EventHoldEnded
+	EventHoldBroken
+	EventNotSettled // a call did not settle in time
+	EventResumed    // with no hold to release
+	EventForeign    // somebody paused or resumed at the brokers
+	EventRepaused   // replicas show less than the holds ask for
+	EventReplica    // a change under a hold that breaks nothing
+	EventBroker     // a broker stopped or began to answer
+	EventStore      // the ledger was lost or is back, or another server drives
+)
+
+// Event is something that happened to the holds or the cluster.
+type Event struct {
+	Time    time.Time
+	Kind    EventKind
+	Message string
+	Hold    string // the hold that it happened to; empty if none
+}
+
+// maxEvents is how many events are kept.
+const maxEvents = 100
+
+// journal keeps the last events, each with a number.
+type journal struct {
+	instance string // of this server, so that another's numbers are not taken for its own
+
+	mu     sync.Mutex
+	first  uint64 // the number of the first that is kept
+	events []Event
+}
+
+func newJournal() *journal { return &journal{instance: rand.Text()[:8], first: 1} }
+
+func (j *journal) add(e Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.events = append(j.events, e)
+	if surplus := len(j.events) - maxEvents; surplus > 0 {
+		j.first += uint64(surplus) //nolint:gosec // Positive.
+		j.events = slices.Clone(j.events[surplus:])
+	}
+}
+
+// since returns the events after a cursor, whether some between are lost, and the cursor after the last. With an empty
+// cursor it begins at the first that is kept, and none counts as lost.
+func (j *journal) since(cursor string) (events []Event, missed bool, next string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	end := j.first + uint64(len(j.events))
+	next = j.instance + "." + strconv.FormatUint(end, 10)
+	from := j.first
+	if cursor != "" {
+		number, ours := strings.CutPrefix(cursor, j.instance+".")
+		at, err := strconv.ParseUint(number, 10, 64)
+		if missed = !ours || err != nil || at < j.first || at > end; !missed {
+			from = at
+		}
+	}
+	return slices.Clone(j.events[from-j.first:]), missed, next
+}
+
+// event logs something and keeps it for the status.
+func (r *Reconciler) event(kind EventKind, id, format string, args ...any) {
+	e := Event{time.Now(), kind, fmt.Sprintf(format, args...), id}
+	level := slog.LevelInfo
+	if kind == EventHoldBroken || kind == EventNotSettled {
+		level = slog.LevelWarn
+	}
+	r.log.LogAttrs(r.base, level, "exporting changed", slog.String("event", e.Message), slog.String("hold", id))
+	r.journal.add(e)
+	r.changed()
+}
+
+// tell takes over what the ledger says, and makes events of what is new in it, whoever wrote it.
+func (r *Reconciler) tell(state hold.State) { r.tellAt(state, time.Now()) }
+
+// tellAt is tell where holds that are settled now were so since an instant.
+func (r *Reconciler) tellAt(state hold.State, since time.Time) {
+	r.mu.Lock()
+	old, known := r.state, r.known
+	if known && state.Revision < old.Revision {
+		r.mu.Unlock()
+		return
+	}
+	r.state, r.known = state, true
+	sighted := make(map[string]time.Time, len(state.Holds))
+	for i := range state.Holds {
+		sighted[state.Holds[i].UID] = time.Now()
+		if at, ok := r.sighted[state.Holds[i].UID]; ok {
+			sighted[state.Holds[i].UID] = at
+		}
+	}
+	r.sighted = sighted
+	r.mu.Unlock()
+	r.opts.Witness.watch(&state, since)
+	if !known {
+		for i := range state.Holds {
+			r.log.LogAttrs(r.base, slog.LevelInfo, "a hold is live", slog.String("hold", describe(&state.Holds[i])),
+				slog.String("owner", state.Holds[i].Owner), slog.String("expires", lifetime(&state.Holds[i])))
+		}
+		return
+	}
+	for _, e := range news(&old, &state) {
+		r.event(e.Kind, e.Hold, "%s", e.Message)
+	}
+}
+
+// news is what is in a state of the ledger that was not in an earlier one.
+func news(old, state *hold.State) []Event {
+	var events []Event
+	add := func(kind EventKind, h *hold.Hold, format string, args ...any) {
+		events = append(events, Event{Kind: kind, Hold: h.ID, Message: describe(h) + " " + fmt.Sprintf(format, args...)})
+	}
+	for i := range state.History {
+		e := &state.History[i]
+		if _, ended := old.LastUID(e.Hold.UID); ended {
+			continue
+		}
+		before, live := old.FindUID(e.Hold.UID)
+		if !live {
+			add(EventHoldPlaced, &e.Hold, "was placed by %s", cmp.Or(e.Hold.Owner, "somebody"))
+		}
+		if e.Hold.Record.Broken && !before.Record.Broken {
+			add(EventHoldBroken, &e.Hold, "is broken: %s", strings.Join(e.Hold.Record.Evidence, "; "))
+		}
+		add(EventHoldEnded, &e.Hold, "was %s (%s), its continuity is %s", e.How, e.By, e.Continuity)
+	}
+	for i := range state.Holds {
+		h := &state.Holds[i]
+		before, live := old.FindUID(h.UID)
+		if !live {
+			add(EventHoldPlaced, h, "was placed by %s; %s", cmp.Or(h.Owner, "somebody"), lifetime(h))
+		}
+		if !h.Settled.IsZero() && before.Settled.IsZero() {
+			add(EventHoldSettled, h, "is settled")
+		}
+		if h.Record.Broken && !before.Record.Broken {
+			add(EventHoldBroken, h, "is broken: %s", strings.Join(h.Record.Evidence, "; "))
+		}
+	}
+	if state.Driver != old.Driver && state.Driver != "" {
+		events = append(events, Event{Kind: EventStore, Message: "server " + state.Driver + " drives the brokers now"})
+	}
+	return events
+}
+
+func describe(h *hold.Hold) string { return "hold " + h.ID + " (" + h.Phase.String() + ")" }
+
+func lifetime(h *hold.Hold) string {
+	if h.Expires.IsZero() {
+		return "it never expires"
+	}
+	return "it expires at " + h.Expires.UTC().Format(time.RFC3339)
+}
+
+// levelOf is as loud as an error of the ledger deserves: what another server wrote first is no trouble.
+func levelOf(err error) slog.Level {
+	if errors.Is(err, hold.ErrEarlierTerm) {
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
+}
+
+func attrError(err error) slog.Attr { return slog.String("error", err.Error()) }
