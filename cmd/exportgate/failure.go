@@ -15,14 +15,15 @@ import (
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 )
 
-// fail shows a failed call to programs, where they want it, and returns an error that explains it to people.
-func (c *client) fail(op operation, err error) error {
+// fail shows a failed call to programs, where they want it, and returns an error that explains it to people and has the
+// exit code.
+func (c *client) fail(verb string, err error) error {
 	st := status.Convert(err)
-	explained := errors.New(c.explain(op.verb, st))
+	explained := errors.New(c.explain(verb, st))
 	if c.output.value == "json" {
-		return errors.Join(explained, writeJSON(c.con.stdout, knownDetails(st.Proto())))
+		explained = errors.Join(explained, c.writeJSON(c.con.stdout, knownDetails(st.Proto())))
 	}
-	return explained
+	return &exitError{exitCode(st), explained}
 }
 
 // explain tells what happened, why, which replicas are concerned, and what to do next.
@@ -77,9 +78,9 @@ func describeFailure(f *exportgatev1.ReplicaFailure) string {
 
 // nextAfter is the next step after a failure for which the server gave its reason.
 func nextAfter(info *errdetails.ErrorInfo) string {
-	switch exportgatev1.ErrorReason(exportgatev1.ErrorReason_value["ERROR_REASON_"+info.GetReason()]) {
+	switch reasonNamed(info.GetReason()) {
 	case exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT:
-		return "use a client and a server of the same version"
+		return "mend what the message names; if it names nothing that you gave, use a client and a server of one version"
 	case exportgatev1.ErrorReason_ERROR_REASON_UNSAFE_TRANSITION:
 		return "run 'exportgate resume' first, then pause again"
 	case exportgatev1.ErrorReason_ERROR_REASON_SOFT_PAUSE_UNSUPPORTED:
@@ -94,9 +95,41 @@ func nextAfter(info *errdetails.ErrorInfo) string {
 		return nextAfterOutcome(info.GetMetadata()["outcome"])
 	case exportgatev1.ErrorReason_ERROR_REASON_SHUTTING_DOWN:
 		return "nothing was touched: try again when the server is back"
+	case exportgatev1.ErrorReason_ERROR_REASON_HOLD_NOT_FOUND:
+		return "check the name: 'exportgate status --history' lists the holds that live and those that have ended"
+	case exportgatev1.ErrorReason_ERROR_REASON_HOLD_EXPIRED:
+		return "what was done under it after that time is worth nothing: do it again under a new hold with a longer --ttl, " +
+			"or let 'exportgate hold' renew it"
+	case exportgatev1.ErrorReason_ERROR_REASON_HOLD_BROKEN:
+		return "what was done under it, such as a backup, is worth nothing: do it again under a new hold; " +
+			"'exportgate status --history' has the evidence"
+	case exportgatev1.ErrorReason_ERROR_REASON_HELD_BY_OTHERS:
+		return releases(info.GetMetadata()["holds"]) + "; or end all, whoever needs them: 'exportgate resume --force'"
+	case exportgatev1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE:
+		return nextAfterStore(info.GetMetadata()["written"])
+	case exportgatev1.ErrorReason_ERROR_REASON_TOO_MANY_HOLDS:
+		return "nothing was touched: release holds that nobody needs; 'exportgate status' lists them"
 	case exportgatev1.ErrorReason_ERROR_REASON_UNSPECIFIED:
 	}
 	return "see 'exportgate status'"
+}
+
+// releases are the commands that release holds, of which the service lists the names with commas between.
+func releases(holds string) string {
+	if holds == "" {
+		return "release what is yours by its name, which 'exportgate status' shows"
+	}
+	return "release what is yours: 'exportgate resume --hold " +
+		strings.ReplaceAll(holds, ",", "' or 'exportgate resume --hold ") + "'"
+}
+
+// nextAfterStore is the next step after the ledger could not be written, or perhaps not.
+func nextAfterStore(written string) string {
+	const force = "; to resume exporting all the same: 'exportgate resume --force'"
+	if written == "unknown" {
+		return "it is not known whether this was recorded: see 'exportgate status', then the server's log on its store" + force
+	}
+	return "nothing was touched: mend the server's store, of which its log has more, and try again" + force
 }
 
 // nextAfterOutcome is the next step after replicas did not follow.

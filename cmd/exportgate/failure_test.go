@@ -66,17 +66,38 @@ func TestFailures(t *testing.T) {
 			protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(5 * time.Second)}))},
 		{"unsafe", failing(codes.FailedPrecondition, "brokers 0, 2 read SOFT_PAUSED",
 			reason("UNSAFE_TRANSITION", map[string]string{"brokers": "0,2"}))},
+		{"held", failing(codes.FailedPrecondition, "named holds keep exporting paused",
+			reason("HELD_BY_OTHERS", map[string]string{"holds": "backup-42,debug"}))},
+		{"store", failing(codes.Unavailable, "the ledger cannot be written: no space left on device",
+			reason("STORE_UNAVAILABLE", map[string]string{"written": "no"}))},
+		{"store-unknown", failing(codes.DeadlineExceeded, "the ledger did not answer",
+			reason("STORE_UNAVAILABLE", map[string]string{"written": "unknown"}))},
 		{"hostile", failing(codes.Internal, "\x1b]0;owned\aboom\u202e",
 			reason("\x1b[2J", map[string]string{"\x1b[3J": "\x1b[4J"}))},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := run(t, nil, "pause", "--server", serve(t, test.fake))
-			if got.code != exitFailed || got.stdout != "" {
+			if want := map[string]int{"held": exitHeldByOthers}[test.name]; got.code != max(want, exitFailed) || got.stdout != "" {
 				t.Errorf("got exit code %d and standard output %q", got.code, got.stdout)
 			}
 			golden(t, "failure-"+test.name, got.stderr)
 		})
+	}
+}
+
+// TestCodesOfHolds proves that a script can tell how its hold ended, whichever form of output it asked for.
+func TestCodesOfHolds(t *testing.T) {
+	for name, want := range map[string]int{
+		"HOLD_BROKEN": exitBroken, "HOLD_EXPIRED": exitExpired, "HELD_BY_OTHERS": exitHeldByOthers,
+		"HOLD_NOT_FOUND": exitNotFound, "SUPERSEDED": exitFailed, "TOO_MANY_HOLDS": exitFailed, "FROM_A_LATER_RELEASE": exitFailed,
+	} {
+		for _, output := range []string{"table", "json"} {
+			address := serve(t, failing(codes.FailedPrecondition, "no", reason(name, map[string]string{"hold": "a"})))
+			if got := run(t, nil, "pause", "-o", output, "--server", address); got.code != want {
+				t.Errorf("%s, %s: got exit code %d, want %d", name, output, got.code, want)
+			}
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +24,13 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain is also the commands that 'exportgate hold' runs here.
+func TestMain(m *testing.M) {
+	if part := os.Getenv("EXPORTGATE_TEST_COMMAND"); part != "" {
+		os.Exit(command(part, os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // fake is a server whose answers the test decides. A call that is nil is not implemented.
 type fake struct {
@@ -32,7 +39,10 @@ type fake struct {
 	pause     func(context.Context, *exportgatev1.PauseRequest) (*exportgatev1.PauseResponse, error)
 	resume    func(context.Context, *exportgatev1.ResumeRequest) (*exportgatev1.ResumeResponse, error)
 	getStatus func(context.Context) (*exportgatev1.GetStatusResponse, error)
+	watch     func(cursor string, stream watchStream) error
 }
+
+type watchStream = grpc.ServerStreamingServer[exportgatev1.WatchStatusResponse]
 
 var errNoAnswer = status.Error(codes.Unimplemented, "the test gives no answer")
 
@@ -57,6 +67,13 @@ func (f *fake) GetStatus(
 		return nil, errNoAnswer
 	}
 	return f.getStatus(ctx)
+}
+
+func (f *fake) WatchStatus(r *exportgatev1.WatchStatusRequest, stream watchStream) error {
+	if f.watch == nil {
+		return errNoAnswer
+	}
+	return f.watch(r.GetCursor(), stream)
 }
 
 // showing answers every GetStatus with one status.
@@ -102,7 +119,7 @@ type result struct {
 func run(t *testing.T, env []string, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	con := console{env: env, stdout: screen{Writer: &stdout}, stderr: screen{Writer: &stderr}}
+	con := console{env: env, stdout: screen{Writer: &stdout}, stderr: screen{Writer: &stderr}, clock: anHourLater}
 	code := execute(t.Context(), newRootCommand(con), args)
 	return result{code, stdout.String(), stderr.String()}
 }
@@ -111,7 +128,8 @@ func run(t *testing.T, env []string, args ...string) result {
 func runOnTerminal(t *testing.T, columns int, env []string, args ...string) result {
 	t.Helper()
 	stdout, stderr := &terminal{columns: columns}, &terminal{columns: columns}
-	code := execute(t.Context(), newRootCommand(console{env: env, stdout: stdout.screen(), stderr: stderr.screen()}), args)
+	con := console{env: env, stdout: stdout.screen(), stderr: stderr.screen(), clock: anHourLater, interactive: true}
+	code := execute(t.Context(), newRootCommand(con), args)
 	return result{code, stdout.String(), stderr.String()}
 }
 
@@ -120,9 +138,10 @@ type terminal struct {
 	mu      sync.Mutex
 	written bytes.Buffer
 	columns int
+	lines   int
 }
 
-func (w *terminal) screen() screen { return screen{Writer: w, columns: w.width} }
+func (w *terminal) screen() screen { return screen{Writer: w, columns: w.width, rows: w.height} }
 
 func (w *terminal) Write(p []byte) (int, error) {
 	w.mu.Lock()
@@ -136,10 +155,33 @@ func (w *terminal) String() string {
 	return w.written.String()
 }
 
+// take returns what was written since it was last asked, with the escape sequences as words.
+func (w *terminal) take() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	words := strings.NewReplacer(enterScreen, "<enter>", leaveScreen, "<leave>", home, "<home>", clearLine+"\r\n", "\n",
+		clearLine+clearBelow, "<clear>", "\x1b", "<escape>")
+	text := words.Replace(w.written.String())
+	w.written.Reset()
+	return text
+}
+
 func (w *terminal) width() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.columns
+}
+
+func (w *terminal) height() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lines
+}
+
+func (w *terminal) reheight(lines int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines = lines
 }
 
 func (w *terminal) resize(columns int) {
@@ -201,3 +243,9 @@ func statusOf(partitions int, phase exportgatev1.Phase) *exportgatev1.Status {
 }
 
 var noon = timestamppb.New(time.Date(2026, time.November, 7, 12, 0, 0, 123_000_000, time.UTC))
+
+// anHourLater is when the tests look.
+func anHourLater() time.Time { return noon.AsTime().Add(time.Hour) }
+
+// after is a time so long after noon.
+func after(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(noon.AsTime().Add(d)) }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // The flags' types below refuse bad values while the command line is parsed, so that they are mistakes of usage.
@@ -59,13 +60,53 @@ func (a *address) Set(text string) error {
 	return nil
 }
 
-// patience is how long to wait.
+// name is the name of a hold, or its uid. It cannot be empty: where a script's variable is, the anonymous hold must not be
+// meant.
+type name string
+
+var _ pflag.Value = (*name)(nil)
+
+// maxName is how many characters a name has at most.
+const maxName = 128
+
+// String returns the name.
+func (n *name) String() string { return string(*n) }
+
+// Type is what the help shows for the value.
+func (n *name) Type() string { return "name" }
+
+// Set takes what the service takes for a name.
+func (n *name) Set(text string) error {
+	strange := func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune("._:-", r)
+	}
+	if text == "" || len(text) > maxName || strings.ContainsFunc(text, strange) {
+		return fmt.Errorf("must be 1 to %d letters, digits, dots, dashes, underscores or colons, such as backup-42", maxName)
+	}
+	*n = name(text)
+	return nil
+}
+
+// patience is how long to wait, or to last.
 type patience time.Duration
 
 var _ pflag.Value = (*patience)(nil)
 
-// String returns the duration as Go writes it.
-func (p *patience) String() string { return time.Duration(*p).String() }
+// String returns the duration as Go writes it; empty where it is left open.
+func (p *patience) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return time.Duration(*p).String()
+}
+
+// proto is the duration as the service takes it; nil where it is left open.
+func (p *patience) proto() *durationpb.Duration {
+	if *p == 0 {
+		return nil
+	}
+	return durationpb.New(time.Duration(*p))
+}
 
 // Type is what the help shows for the value.
 func (p *patience) Type() string { return "duration" }

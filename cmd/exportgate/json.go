@@ -16,16 +16,26 @@ import (
 
 // writeJSON writes a message as the HTTP door does, with every field, indented.
 func writeJSON(w io.Writer, message proto.Message) error {
+	return formJSON(w, message, func(to *bytes.Buffer, from []byte) error { return json.Indent(to, from, "", "  ") })
+}
+
+// writeJSONLine writes a message as writeJSON does, on one line.
+func writeJSONLine(w io.Writer, message proto.Message) error {
+	return formJSON(w, message, json.Compact)
+}
+
+// formJSON writes a message in the form that the spaces are given: protojson varies them on purpose.
+func formJSON(w io.Writer, message proto.Message, space func(*bytes.Buffer, []byte) error) error {
 	encoded, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(message)
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	var indented bytes.Buffer // protojson varies its spaces on purpose
-	if err := json.Indent(&indented, encoded, "", "  "); err != nil {
+	var document bytes.Buffer
+	if err := space(&document, encoded); err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	indented.WriteByte('\n')
-	if _, err := w.Write(escapeUnprintable(indented.Bytes())); err != nil {
+	document.WriteByte('\n')
+	if _, err := w.Write(escapeUnprintable(document.Bytes())); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
 	return nil

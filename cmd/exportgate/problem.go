@@ -17,7 +17,15 @@ type problem struct {
 }
 
 // problemsOf finds what is wrong: with brokers that cannot be read first, then by partition.
-func problemsOf(status *exportgatev1.Status) []*problem {
+func problemsOf(status *exportgatev1.Status) []string {
+	var lines []string
+	for _, p := range findProblems(status) {
+		lines = append(lines, p.String())
+	}
+	return lines
+}
+
+func findProblems(status *exportgatev1.Status) []*problem {
 	var problems []*problem
 	find := func(broker, text string) *problem {
 		for _, p := range problems {

@@ -15,21 +15,50 @@ type report struct {
 	b       strings.Builder
 	width   int // columns; 0 is without limit
 	colours bool
+	now     time.Time
 }
 
-func newReport(width int, colours bool) *report { return &report{width: width, colours: colours} }
+func newReport(width int, colours bool, now time.Time) *report {
+	return &report{width: width, colours: colours, now: now}
+}
 
-// answer draws a whole answer: what the call did, then every replica, what is wrong with them, the holds, and the sum.
+// answer draws a whole answer: what the call did, then every replica, what is wrong with them, the holds, what was before,
+// and the sum. That the rest may not be true any more comes before it all.
 func (r *report) answer(a answer) string {
 	status := printableCopy(a.status)
+	r.reservations(status)
 	if a.headline != "" {
 		r.b.WriteString(a.headline + "\n\n")
 	}
 	r.replicas(status)
 	r.problems(problemsOf(status))
 	r.holds(status.GetHolds())
+	if a.past > 0 {
+		r.history(status.GetHistory(), a.past)
+		r.events(status.GetEvents(), a.past)
+	}
 	r.summary(status)
 	return r.b.String()
+}
+
+// reservations are what to know before reading on: whether the ledger is known at all, and whose word the brokers follow.
+func (r *report) reservations(status *exportgatev1.Status) {
+	var t table
+	if stale := status.GetStale(); stale != "" {
+		t = append(t, []cell{
+			{"STALE", loud}, {"the ledger is lost: " + stale, loud},
+		}, []cell{
+			{}, {"target, holds and history are as they were last known; 'exportgate resume --force' works all the same", loud},
+		})
+	}
+	if driver := status.GetDriver(); driver != "" {
+		t = append(t, []cell{{text: "driver"}, {text: driver}})
+	}
+	if len(t) == 0 {
+		return
+	}
+	t.write(&r.b, "", r.colours)
+	r.b.WriteByte('\n')
 }
 
 // replicas draws the partitions against the brokers, or broker by broker where the terminal is too narrow for that.
@@ -39,7 +68,7 @@ func (r *report) replicas(status *exportgatev1.Status) {
 		return
 	}
 	g := gridOf(status)
-	if t := g.table(); r.width == 0 || t.width() <= r.width {
+	if t := g.table(); r.fits(t) {
 		t.write(&r.b, "", r.colours)
 	} else {
 		g.list(&r.b, r.colours)
@@ -47,32 +76,18 @@ func (r *report) replicas(status *exportgatev1.Status) {
 	r.b.WriteByte('\n')
 }
 
-func (r *report) problems(problems []*problem) {
+// fits reports whether a table is as narrow as the terminal.
+func (r *report) fits(t table) bool { return r.width == 0 || t.width() <= r.width }
+
+// problems draws what is wrong, a line each.
+func (r *report) problems(problems []string) {
 	for _, p := range problems {
 		cell{mark, failed}.write(&r.b, r.colours)
-		r.b.WriteString("  " + p.String() + "\n")
+		r.b.WriteString("  " + p + "\n")
 	}
 	if len(problems) > 0 {
 		r.b.WriteByte('\n')
 	}
-}
-
-func (r *report) holds(holds []*exportgatev1.Hold) {
-	if len(holds) == 0 {
-		return
-	}
-	t := table{headings("HOLD", "PHASE", "SINCE", "SETTLED", "OWNER")}
-	for _, hold := range holds {
-		t = append(t, []cell{
-			{text: hold.GetId()},
-			{phaseName(hold.GetPhase()), phaseStyle(hold.GetPhase())},
-			{text: moment(hold.GetCreateTime())},
-			{text: moment(hold.GetSettleTime())},
-			{text: hold.GetOwner()},
-		})
-	}
-	t.write(&r.b, "", r.colours)
-	r.b.WriteByte('\n')
 }
 
 // summary is of what cluster, what ought to be, what was seen, and what an operator should know besides.
@@ -132,5 +147,8 @@ func moment(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return "-"
 	}
-	return t.AsTime().Format(time.RFC3339)
+	return t.AsTime().Format(timeForm)
 }
+
+// timeForm is how a time in UTC is written.
+const timeForm = time.RFC3339

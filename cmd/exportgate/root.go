@@ -10,19 +10,6 @@ import (
 	"github.com/exportgate/exportgate/server"
 )
 
-// The exit codes.
-const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2 // the command line or the configuration is wrong: to try again changes nothing
-)
-
-// usageError is a mistake in the command line or the configuration.
-type usageError struct{ error }
-
-// Unwrap returns the mistake.
-func (e usageError) Unwrap() error { return e.error }
-
 // execute runs one command line and returns its exit code.
 func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	started := false
@@ -33,13 +20,18 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	if err == nil {
 		return exitOK
 	}
-	root.PrintErrln("exportgate:", err)
+	if says := err.Error(); says != "" {
+		root.PrintErrln("exportgate:", says)
+	}
 	if !started {
 		root.PrintErrf("See '%s --help'.\n", verb.CommandPath())
 		return exitUsage
 	}
 	if mistake := (usageError{}); errors.As(err, &mistake) {
 		return exitUsage
+	}
+	if end := (*exitError)(nil); errors.As(err, &end) {
+		return end.code
 	}
 	return exitFailed
 }
@@ -51,8 +43,7 @@ func newRootCommand(con console) *cobra.Command {
 		Long: `Exportgate pauses and resumes exporting on every partition of a Zeebe cluster, and says success only
 when every replica of every partition was read in the asked phase.
 
-Exit codes: 0 success; 1 it failed, and standard error says why and what to do next; 2 the command line or
-the configuration is wrong.`,
+` + exitHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -64,15 +55,26 @@ the configuration is wrong.`,
 		newPauseCommand(con),
 		newResumeCommand(con),
 		newStatusCommand(con),
+		newWatchCommand(con),
 		newVersionCommand(con),
 	)
 	return root
 }
 
-// noArgs refuses arguments: no verb takes any.
+// noArgs refuses arguments: most verbs take none.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("%s takes no arguments, but got %q", cmd.Name(), args)
+	}
+	return nil
+}
+
+// notTogether refuses flags that contradict one another, while the command line is read: it is a mistake of usage.
+func notTogether(cmd *cobra.Command, one string, others ...string) error {
+	for _, other := range others {
+		if cmd.Flags().Changed(one) && cmd.Flags().Changed(other) {
+			return fmt.Errorf("--%s and --%s contradict each other: give one of them", one, other)
+		}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ const (
 	heading style = "1"  // bold
 	paused  style = "33" // yellow
 	failed  style = "31" // red
+	loud    style = "1;31"
 )
 
 // cell is a piece of text in one style.

@@ -14,6 +14,11 @@ func phaseName(phase exportgatev1.Phase) string { return strings.TrimPrefix(phas
 // roleName is Zeebe's own word for a role.
 func roleName(role exportgatev1.Role) string { return strings.TrimPrefix(role.String(), "ROLE_") }
 
+// continuityName is the word for whether exporting stood still under a hold.
+func continuityName(continuity exportgatev1.Continuity) string {
+	return strings.TrimPrefix(continuity.String(), "CONTINUITY_")
+}
+
 // partitionName is the partition's id, with the tenant where the cluster has several.
 func partitionName(tenant string, id int32) string {
 	if tenant == "" {
