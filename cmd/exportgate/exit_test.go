@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -32,12 +33,38 @@ func TestExitCodes(t *testing.T) {
 		{args: "pause --server UP", want: exitFailed, says: "pause failed: the test gives no answer"},
 		{args: "resume --server UP", want: exitFailed, says: "resume failed: the test gives no answer"},
 		{args: "status --server 127.0.0.1:1", want: exitFailed, says: "connection refused"},
+		{args: "watch --server UP", want: exitFailed, says: "watch failed: the test gives no answer"},
+		{args: "watch --server 127.0.0.1:1", want: exitFailed, says: "connection refused"},
 
 		{args: "stop", want: exitUsage, says: `unknown command "stop"`},
 		{args: "paus", want: exitUsage, says: "pause"},
 		{args: "pause now", want: exitUsage, says: `pause takes no arguments, but got ["now"]`},
 		{args: "resume partition 1", want: exitUsage, says: "resume takes no arguments"},
 		{args: "version please", want: exitUsage, says: "version takes no arguments"},
+		{args: "pause --hold=", want: exitUsage, says: "must be 1 to 128 letters"},
+		{args: "pause --hold=a/b", want: exitUsage, says: "must be 1 to 128 letters"},
+		{args: "pause --hold=" + strings.Repeat("a", 129), want: exitUsage, says: "must be 1 to 128 letters"},
+		{args: "pause --renew=", want: exitUsage, says: "must be 1 to 128 letters"},
+		{args: "pause --ttl=0s", want: exitUsage, says: "must be a duration above zero"},
+		{args: "pause --ttl=2", want: exitUsage, says: "must be a duration above zero"},
+		{args: "pause --renew=u --soft", want: exitUsage, says: "--renew and --soft contradict each other"},
+		{args: "pause --renew=u --hold=a", want: exitUsage, says: "--renew and --hold contradict each other"},
+		{args: "resume --hold=a --force", want: exitUsage, says: "--force and --hold contradict each other"},
+		{args: "resume --hold=", want: exitUsage, says: "must be 1 to 128 letters"},
+		{args: "watch now", want: exitUsage, says: "watch takes no arguments"},
+		{args: "watch --server here", want: exitUsage, says: "must be host:port"},
+		{args: "hold", want: exitUsage, says: "Usage: exportgate hold NAME [flags] -- COMMAND [ARGUMENT...]"},
+		{args: "hold a", want: exitUsage, says: "Usage: exportgate hold NAME"},
+		{args: "hold a --", want: exitUsage, says: "Usage: exportgate hold NAME"},
+		{args: "hold a true", want: exitUsage, says: "Usage: exportgate hold NAME"},
+		{args: "hold -- true", want: exitUsage, says: "Usage: exportgate hold NAME"},
+		{args: "hold a b -- true", want: exitUsage, says: "Usage: exportgate hold NAME"},
+		{args: "hold a/b -- true", want: exitUsage, says: `name of the hold "a/b" must be 1 to 128 letters`},
+		{args: "hold operator -- true", want: exitUsage, says: "take another name"},
+		{args: "hold a -o json -- true", want: exitUsage, says: "unknown shorthand flag"},
+		{args: "hold a -- no-such-command", want: exitNoCommand, says: `"no-such-command": executable file not found`},
+		{args: "hold a -- ./fake_test.go", want: exitCannotStart, says: "permission denied"},
+		{args: "hold a --server 127.0.0.1:1 -- go", want: exitNotHeld, says: "connection refused"},
 		{args: "pause --soff", want: exitUsage, says: "unknown flag: --soff"},
 		{args: "pause --soft=maybe", want: exitUsage, says: `invalid argument "maybe"`},
 		{args: "pause --on-failure=explode", want: exitUsage, says: "must be one of revert, keep"},
@@ -101,7 +128,19 @@ func TestRequests(t *testing.T) {
 		{[]string{"pause", "--on-failure", "revert"}, func() bool {
 			return got.GetOnFailure() == exportgatev1.OnFailure_ON_FAILURE_REVERT
 		}},
-		{[]string{"resume"}, func() bool { return !resumed.GetValidateOnly() }},
+		{[]string{"pause", "--hold", "backup-42", "--ttl", "2h", "--reason", "nightly"}, func() bool {
+			return got.GetHold() == "backup-42" && got.GetTtl().AsDuration() == 2*time.Hour && got.GetReason() == "nightly" &&
+				got.GetRenew() == ""
+		}},
+		{[]string{"pause", "--hold=a"}, func() bool { return got.GetHold() == "a" && got.GetTtl() == nil }},
+		{[]string{"pause", "--renew=U:1", "--ttl=90s"}, func() bool {
+			return got.GetRenew() == "U:1" && got.GetTtl().AsDuration() == 90*time.Second && got.GetHold() == ""
+		}},
+		{[]string{"resume"}, func() bool {
+			return !resumed.GetValidateOnly() && !resumed.GetForce() && resumed.GetHold() == ""
+		}},
+		{[]string{"resume", "--hold=backup-42"}, func() bool { return resumed.GetHold() == "backup-42" }},
+		{[]string{"resume", "--force"}, func() bool { return resumed.GetForce() }},
 		{[]string{"resume", "--validate-only"}, func() bool { return resumed.GetValidateOnly() }},
 	}
 	for _, test := range tests {

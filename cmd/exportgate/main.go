@@ -25,8 +25,22 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process the hard way
-	con := console{env: os.Environ(), stdout: screenOf(os.Stdout), stderr: screenOf(os.Stderr)}
+	con := console{
+		env: os.Environ(), stdin: os.Stdin, stdout: screenOf(os.Stdout), stderr: screenOf(os.Stderr), signals: catchSignals,
+	}
+	con.interactive = con.stdout.columns != nil || con.stderr.columns != nil || screenOf(os.Stdin).columns != nil
 	code := execute(ctx, newRootCommand(con), os.Args[1:])
 	stop()
 	os.Exit(code)
+}
+
+// catchSignals delivers every signal that the process would end on, so that it can first end what it began.
+func catchSignals() (<-chan os.Signal, func()) {
+	signals := make(chan os.Signal, len(endingSignals())) // one of each: a repeated one says nothing new
+	for _, s := range endingSignals() {
+		if !signal.Ignored(s) { // nohup(1) has its reasons
+			signal.Notify(signals, s)
+		}
+	}
+	return signals, func() { signal.Stop(signals) }
 }

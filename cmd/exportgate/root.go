@@ -56,6 +56,7 @@ when every replica of every partition was read in the asked phase.
 		newResumeCommand(con),
 		newStatusCommand(con),
 		newWatchCommand(con),
+		newHoldCommand(con),
 		newVersionCommand(con),
 	)
 	return root
