@@ -134,7 +134,8 @@ func (c *claim) keep(ctx context.Context) bool {
 			return true
 		case <-time.After(wait):
 		}
-		calling, cancel := context.WithDeadline(ctx, c.expiry)
+		// A machine that slept wakes up after the hold's end: the server shall say so, not the clock.
+		calling, cancel := context.WithTimeout(ctx, max(time.Until(c.expiry), connectTimeout))
 		err := c.renew(calling)
 		cancel()
 		switch {
@@ -147,7 +148,8 @@ func (c *claim) keep(ctx context.Context) bool {
 			wait = time.Until(c.renewal)
 			continue
 		case !time.Now().Before(c.expiry):
-			c.lost = fmt.Errorf("%w\n  (it was tried until the hold must have expired)", c.explain(err))
+			c.lost = fmt.Errorf("hold %s could not be renewed, and must have expired: %s\n  next     what was done under it is "+
+				"worth nothing: do it again under a new hold", c.name, printable(status.Convert(err).Message()))
 			return false
 		}
 		if !told {

@@ -93,7 +93,9 @@ func TestHold(t *testing.T) {
 			name: "not renewed in time", holder: &holder{lifetime: second, renew: func(int) (exportgatev1.Continuity, error) {
 				return 0, status.Error(codes.Internal, "boom\a")
 			}}, command: "wait", want: exitHoldLost,
-			says: `exportgate: hold backup-42: cannot be renewed, and is tried again until it expires: boom\a`,
+			says: `exportgate: hold backup-42: cannot be renewed, and is tried again until it expires: boom\a
+exportgate: hold backup-42 could not be renewed, and must have expired: boom\a
+  next     what was done`,
 		},
 		{
 			name: "gone before its release", holder: &holder{renew: refuses(codes.NotFound, "HOLD_NOT_FOUND", nil)},
