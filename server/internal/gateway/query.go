@@ -44,11 +44,7 @@ func parseQuery(query string, message proto.Message) *status.Status {
 func encodeQuery(message proto.Message) string {
 	values := url.Values{}
 	message.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		text := value.String()
-		if field.Kind() == protoreflect.EnumKind {
-			text = string(field.Enum().Values().ByNumber(value.Enum()).Name())
-		}
-		values.Set(string(field.Name()), text)
+		values.Set(string(field.Name()), encodeValue(field, value))
 		return true
 	})
 	return values.Encode()
@@ -57,7 +53,7 @@ func encodeQuery(message proto.Message) string {
 // checkParameters reports a field that no query can carry. It is asked once, when the routes are made.
 func checkParameters(message proto.Message) error {
 	for field := range parameters(message.ProtoReflect().Descriptor()) {
-		if field.IsList() || field.IsMap() || field.Kind() != protoreflect.BoolKind && field.Kind() != protoreflect.EnumKind {
+		if !carried(field) {
 			return fmt.Errorf("no query parameter can be a %s, as %s is", field.Kind(), field.FullName())
 		}
 	}
@@ -95,59 +91,4 @@ func parametersOf(d protoreflect.MessageDescriptor) string {
 		return "only " + names[0] + " is taken here"
 	}
 	return strings.Join(names, ", ") + " are taken here"
-}
-
-// parseValue reads one value by the kind of its field. A field of a new kind needs a case here and in valuesOf.
-func parseValue(field protoreflect.FieldDescriptor, text string) (protoreflect.Value, bool) {
-	if field.Kind() == protoreflect.EnumKind {
-		return parseEnum(field.Enum(), text)
-	}
-	return parseBool(text)
-}
-
-// valuesOf tells what a parameter takes.
-func valuesOf(field protoreflect.FieldDescriptor) string {
-	if field.Kind() == protoreflect.EnumKind {
-		return enumWords(field.Enum())
-	}
-	return "true (on, yes, 1) or false (off, no, 0)"
-}
-
-// parseBool reads Spring's spellings of a boolean (edges.md 2.2, trap 4).
-func parseBool(text string) (protoreflect.Value, bool) {
-	switch strings.ToLower(text) {
-	case "true", "on", "yes", "1":
-		return protoreflect.ValueOfBool(true), true
-	case "false", "off", "no", "0":
-		return protoreflect.ValueOfBool(false), true
-	}
-	return protoreflect.Value{}, false
-}
-
-// parseEnum reads the name of a value in any case, with or without the prefix that all names of the enum share.
-func parseEnum(enum protoreflect.EnumDescriptor, text string) (protoreflect.Value, bool) {
-	for i := range enum.Values().Len() {
-		value := enum.Values().Get(i)
-		if strings.EqualFold(text, string(value.Name())) || strings.EqualFold(text, enumWord(enum, value)) {
-			return protoreflect.ValueOfEnum(value.Number()), true
-		}
-	}
-	return protoreflect.Value{}, false
-}
-
-// enumWord is the name of a value without the prefix, in lower case: "revert" for ON_FAILURE_REVERT.
-func enumWord(enum protoreflect.EnumDescriptor, value protoreflect.EnumValueDescriptor) string {
-	prefix := strings.TrimSuffix(string(enum.Values().ByNumber(0).Name()), "UNSPECIFIED")
-	return strings.ToLower(strings.TrimPrefix(string(value.Name()), prefix))
-}
-
-// enumWords lists the values that one would want to give.
-func enumWords(enum protoreflect.EnumDescriptor) string {
-	var words []string
-	for i := range enum.Values().Len() {
-		if value := enum.Values().Get(i); value.Number() != 0 {
-			words = append(words, enumWord(enum, value))
-		}
-	}
-	return strings.Join(words, " or ")
 }

@@ -5,12 +5,14 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
@@ -39,6 +41,16 @@ func TestParseQuery(t *testing.T) {
 		{"on_failure=on_failure_unspecified", &exportgatev1.PauseRequest{}},
 		{"validate_only=true&soft=yes", &exportgatev1.PauseRequest{ValidateOnly: true, Soft: true}},
 		{"validateOnly=true", &exportgatev1.PauseRequest{ValidateOnly: true}},
+		{"hold=backup-42&renew=u", &exportgatev1.PauseRequest{Hold: "backup-42", Renew: "u"}},
+		{"reason=%20n%C3%A4chtliche+Sicherung%20", &exportgatev1.PauseRequest{Reason: " nächtliche Sicherung "}},
+		{"reason=" + strings.Repeat("%C3%A4", 500), &exportgatev1.PauseRequest{Reason: strings.Repeat("ä", 500)}},
+		{"hold=%22%3Ctrue%3E%26", &exportgatev1.PauseRequest{Hold: `"<true>&`}}, // a name is for the service to judge
+		{"ttl=90s", &exportgatev1.PauseRequest{Ttl: durationpb.New(90 * time.Second)}},
+		{"ttl=2h", &exportgatev1.PauseRequest{Ttl: durationpb.New(2 * time.Hour)}},
+		{"ttl=1h30m", &exportgatev1.PauseRequest{Ttl: durationpb.New(90 * time.Minute)}},
+		{"ttl=1.5h", &exportgatev1.PauseRequest{Ttl: durationpb.New(90 * time.Minute)}},
+		{"ttl=1ms500us", &exportgatev1.PauseRequest{Ttl: durationpb.New(1500 * time.Microsecond)}},
+		{"ttl=2562047h", &exportgatev1.PauseRequest{Ttl: durationpb.New(2562047 * time.Hour)}},
 	}
 	for _, test := range tests {
 		t.Run(test.query, func(t *testing.T) {
@@ -60,7 +72,7 @@ func TestBadQueries(t *testing.T) {
 		parameter string // as the ErrorInfo names it
 		message   string // a part of it
 	}{
-		{"POST /exporting/pause?soff=true", "soff", `unknown parameter "soff": soft, on_failure, validate_only are taken`},
+		{"POST /exporting/pause?soff=true", "soff", `unknown parameter "soff": soft, on_failure, validate_only, hold, ttl, reason, renew are`},
 		{"POST /exporting/pause?Soft=true", "Soft", `unknown parameter "Soft"`},
 		{"POST /exporting/pause?soft=maybe", "soft", `soft is "maybe", but takes true (on, yes, 1) or false (off, no, 0)`},
 		{"POST /exporting/pause?soft=ture", "soft", `"ture"`},
@@ -81,7 +93,37 @@ func TestBadQueries(t *testing.T) {
 		{"POST /exporting/pause?soft[]=true", "soft[]", "unknown"},
 		{"POST /exporting/pause?soft.x=true", "soft.x", "unknown"},
 		{"POST /exporting/pause?physicalTenant=a", "physicalTenant", "unknown"},
-		{"POST /exporting/resume?soft=true", "soft", "only validate_only is taken here"},
+		{"POST /exporting/resume?soft=true", "soft", "validate_only, hold, force are taken here"},
+		{"POST /exporting/pause?hold=", "hold", "leave it out to give none"},
+		{"POST /exporting/pause?hold=a&hold=a", "hold", "more than once"},
+		{"POST /exporting/pause?Hold=a", "Hold", "unknown"},
+		{"POST /exporting/pause?hold=a%00", "hold", `"a\x00", but takes 1 to 1000 bytes`},
+		{"POST /exporting/pause?hold=%ff", "hold", "UTF-8"},
+		{"POST /exporting/pause?reason=two%0alines", "reason", `"two\nlines"`},
+		{"POST /exporting/pause?reason=two%0dlines", "reason", "on one line"},
+		{"POST /exporting/pause?reason=%1b%5b2J", "reason", "without control characters"},
+		{"POST /exporting/pause?reason=%7f", "reason", "without control characters"},
+		{"POST /exporting/pause?reason=%c2%85", "reason", "without control characters"},
+		{"POST /exporting/pause?reason=a%e2%80%a8b", "reason", "on one line"},
+		{"POST /exporting/pause?reason=a%e2%80%a9b", "reason", "on one line"},
+		{"POST /exporting/pause?reason=" + strings.Repeat("a", 1001), "reason", "1 to 1000 bytes"},
+		{"POST /exporting/pause?renew", "renew", "leave it out to give none"},
+		{"POST /exporting/pause?force=true", "force", "unknown"},
+		{"POST /exporting/pause?ttl=90", "ttl", `ttl is "90", but takes a time above zero with its unit, like 90s`},
+		{"POST /exporting/pause?ttl=", "ttl", "90s, 30m, 2h or 1h30m"},
+		{"POST /exporting/pause?ttl=0", "ttl", "above zero"},
+		{"POST /exporting/pause?ttl=0s", "ttl", "above zero"},
+		{"POST /exporting/pause?ttl=-1h", "ttl", "above zero"},
+		{"POST /exporting/pause?ttl=+1h", "ttl", `" 1h"`},
+		{"POST /exporting/pause?ttl=1d", "ttl", "with its unit"},
+		{"POST /exporting/pause?ttl=1%20h", "ttl", "with its unit"},
+		{"POST /exporting/pause?ttl=2562048h", "ttl", "with its unit"},
+		{"POST /exporting/pause?ttl=P1D", "ttl", "with its unit"},
+		{"POST /exporting/pause?ttl=never", "ttl", "with its unit"},
+		{"POST /exporting/pause?ttl.seconds=90", "ttl.seconds", "unknown"},
+		{"POST /exporting/resume?hold=", "hold", "leave it out to give none"},
+		{"POST /exporting/resume?force=", "force", "true (on, yes, 1)"},
+		{"POST /exporting/resume?ttl=1h", "ttl", "unknown"},
 		{"GET /exporting?pretty=true", "pretty", "none is taken here"},
 		{"HEAD /exporting?pretty", "", ""},
 	}
@@ -133,12 +175,13 @@ func TestLongNamesAreClipped(t *testing.T) {
 func TestCheckParameters(t *testing.T) {
 	for _, good := range []proto.Message{
 		&exportgatev1.PauseRequest{}, &exportgatev1.ResumeRequest{}, &exportgatev1.GetStatusRequest{},
+		&exportgatev1.WatchStatusRequest{},
 	} {
 		if err := checkParameters(good); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []proto.Message{&wrapperspb.StringValue{}, &exportgatev1.Cluster{}} {
+	for _, bad := range []proto.Message{&wrapperspb.BytesValue{}, &exportgatev1.Change{}, &exportgatev1.Cluster{}, &exportgatev1.EndedHold{}} {
 		if err := checkParameters(bad); err == nil {
 			t.Errorf("%T is taken for a request with parameters", bad)
 		}
@@ -150,12 +193,15 @@ func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{
 		"", "soft=true", "soft=off&on_failure=KEEP", "onFailure=on_failure_revert&validateOnly=1", "soff=true", "soft=%zz",
 		"soft=true;x", "soft=true&soft=true", "%73oft=on", "soft=1&&=", "soft[a]=true", "soft\xff=\xff",
+		"hold=backup-42&ttl=1h30m&reason=why+not&renew=u", "hold=&ttl=&cursor=", "ttl=1ns", "ttl=2562047h47m16.854775807s",
+		"ttl=-1h", "ttl=90", "ttl=1.000000001s", "reason=%00", "reason=%ff", "reason=%e2%80%a8", "hold=%25&force=on", "cursor=a:7",
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		for _, request := range []proto.Message{
 			&exportgatev1.PauseRequest{}, &exportgatev1.ResumeRequest{}, &exportgatev1.GetStatusRequest{},
+			&exportgatev1.WatchStatusRequest{},
 		} {
 			if st := parseQuery(query, request); st != nil {
 				if st.Message() == "" {
