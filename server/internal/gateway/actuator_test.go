@@ -55,11 +55,12 @@ func TestSuccessfulPosts(t *testing.T) {
 				"body": nil, "status": 204.0, "contentType": nil,
 				"report": decode(t, `{
 					"hold": {"id": "operator", "uid": "", "phase": "PHASE_PAUSED", "owner": "", "createTime": null,
-						"settleTime": null},
+						"settleTime": null, "reason": "", "expireTime": null, "continuity": "CONTINUITY_UNSPECIFIED",
+						"evidence": []},
 					"changes": [],
 					"status": {"target": "PHASE_UNSPECIFIED", "observed": "PHASE_UNSPECIFIED", "settled": true,
 						"unsettledReason": "", "foreign": false, "partitions": [], "holds": [], "cluster": null,
-						"events": [], "warnings": []}}`),
+						"events": [], "warnings": [], "history": [], "stale": "", "driver": ""}}`),
 			}
 			if diff := cmp.Diff(want, decode(t, got.body)); diff != "" {
 				t.Errorf("body (-want +got):\n%s", diff)
@@ -182,7 +183,7 @@ func TestCallsEnd(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	good := func() Options {
 		return Options{
-			Conn: dial(t, &fake{}, nil), Timeout: time.Second, Info: func() Info { return Info{} },
+			Conn: dial(t, &fake{}, nil), Timeout: time.Second, Draining: t.Context(), Info: func() Info { return Info{} },
 			Health: func(context.Context) Health { return Health{} }, Logger: discard(),
 		}
 	}
@@ -192,6 +193,7 @@ func TestNewRefuses(t *testing.T) {
 		want  string
 	}{
 		{"no connection", func(o *Options) { o.Conn = nil }, "required"},
+		{"no end of the server", func(o *Options) { o.Draining = nil }, "Draining"},
 		{"no timeout", func(o *Options) { o.Timeout = 0 }, "timeout"},
 		{"an unknown response", func(o *Options) { o.Response = "xml" }, `"xml"`},
 		{"a relative base path", func(o *Options) { o.BasePath = "actuator" }, `"actuator"`},

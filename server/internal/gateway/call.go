@@ -20,8 +20,7 @@ func (h *handler) call(method, path string, request proto.Message) http.HandlerF
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
 		defer cancel()
-		ctx = peer.NewContext(ctx, &peer.Peer{Addr: peerAddr(r.RemoteAddr)})
-		ctx = withAnswer(ctx, h.chooseAnswer(r))
+		ctx = withAnswer(withPeer(ctx, r), h.chooseAnswer(r))
 		understood := &http.Request{
 			Method: method,
 			URL:    &url.URL{Path: generatedBase + path, RawQuery: encodeQuery(message)},
@@ -30,6 +29,11 @@ func (h *handler) call(method, path string, request proto.Message) http.HandlerF
 		}
 		h.calls.ServeHTTP(w, understood.WithContext(ctx))
 	}
+}
+
+// withPeer says who calls: interceptors and the service take the peer of a gRPC call for it.
+func withPeer(ctx context.Context, r *http.Request) context.Context {
+	return peer.NewContext(ctx, &peer.Peer{Addr: peerAddr(r.RemoteAddr)})
 }
 
 // peerAddr is the address of an HTTP client as net/http gives it.

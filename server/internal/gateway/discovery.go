@@ -42,6 +42,7 @@ type links struct {
 	Self         link `json:"self"`
 	Exporting    link `json:"exporting"`
 	OperationKey link `json:"exporting-operationKey"`
+	Watch        link `json:"exporting-watch"`
 	Health       link `json:"health"`
 	HealthPath   link `json:"health-path"`
 	Info         link `json:"info"`
@@ -64,6 +65,7 @@ func (h *handler) serveLinks(w http.ResponseWriter, r *http.Request) {
 		Self:         link{Href: base},
 		Exporting:    link{Href: base + "/exporting"},
 		OperationKey: link{Href: base + "/exporting/{operationKey}", Templated: true},
+		Watch:        link{Href: base + pathWatch},
 		Health:       link{Href: base + "/health"},
 		HealthPath:   link{Href: base + "/health/{*path}", Templated: true},
 		Info:         link{Href: base + "/info"},

@@ -18,6 +18,7 @@ func TestLinks(t *testing.T) {
 			"self":                   map[string]any{"href": root, "templated": false},
 			"exporting":              map[string]any{"href": root + "/exporting", "templated": false},
 			"exporting-operationKey": map[string]any{"href": root + "/exporting/{operationKey}", "templated": true},
+			"exporting-watch":        map[string]any{"href": root + "/exporting/watch", "templated": false},
 			"health":                 map[string]any{"href": root + "/health", "templated": false},
 			"health-path":            map[string]any{"href": root + "/health/{*path}", "templated": true},
 			"info":                   map[string]any{"href": root + "/info", "templated": false},

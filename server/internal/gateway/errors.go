@@ -60,15 +60,25 @@ func statusOf(err error) *status.Status {
 
 // invalid refuses a parameter, or with an empty name the request as a whole.
 func invalid(parameter, format string, args ...any) *status.Status {
-	st := status.Newf(codes.InvalidArgument, format, args...)
-	info := &errdetails.ErrorInfo{
-		Reason: strings.TrimPrefix(exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT.String(), "ERROR_REASON_"),
-		Domain: "exportgate",
-	}
+	var metadata map[string]string
 	if parameter != "" {
-		info.Metadata = map[string]string{"parameter": clip(parameter)}
+		metadata = map[string]string{"parameter": clip(parameter)}
 	}
-	detailed, err := st.WithDetails(info)
+	return withReason(status.Newf(codes.InvalidArgument, format, args...),
+		exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, metadata)
+}
+
+// shuttingDown ends what would last for ever. The service says the same of calls that it does not begin any more.
+func shuttingDown() *status.Status {
+	return withReason(status.New(codes.Unavailable, "the server is shutting down: connect again"),
+		exportgatev1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, nil)
+}
+
+// withReason tells programs why.
+func withReason(st *status.Status, reason exportgatev1.ErrorReason, metadata map[string]string) *status.Status {
+	detailed, err := st.WithDetails(&errdetails.ErrorInfo{
+		Reason: strings.TrimPrefix(reason.String(), "ERROR_REASON_"), Domain: "exportgate", Metadata: metadata,
+	})
 	if err != nil {
 		return st // a detail that cannot be encoded is no reason to lose the message
 	}

@@ -43,15 +43,22 @@ func TestReasons(t *testing.T) {
 		code codes.Code
 		http int
 	}
-	table := map[exportgatev1.ErrorReason]row{
-		exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT:       {codes.InvalidArgument, 400},
-		exportgatev1.ErrorReason_ERROR_REASON_UNSAFE_TRANSITION:      {codes.FailedPrecondition, 409},
-		exportgatev1.ErrorReason_ERROR_REASON_SOFT_PAUSE_UNSUPPORTED: {codes.FailedPrecondition, 409},
-		exportgatev1.ErrorReason_ERROR_REASON_SUPERSEDED:             {codes.Aborted, 409},
-		exportgatev1.ErrorReason_ERROR_REASON_INCOMPLETE_TOPOLOGY:    {codes.Unavailable, 503},
-		exportgatev1.ErrorReason_ERROR_REASON_MIXED_VERSIONS:         {codes.Unavailable, 503},
-		exportgatev1.ErrorReason_ERROR_REASON_REPLICAS_NOT_SETTLED:   {codes.DeadlineExceeded, 504},
-		exportgatev1.ErrorReason_ERROR_REASON_SHUTTING_DOWN:          {codes.Unavailable, 503},
+	refused, unavailable := row{codes.FailedPrecondition, 409}, row{codes.Unavailable, 503}
+	table := map[exportgatev1.ErrorReason][]row{
+		exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT:       {{codes.InvalidArgument, 400}},
+		exportgatev1.ErrorReason_ERROR_REASON_UNSAFE_TRANSITION:      {refused},
+		exportgatev1.ErrorReason_ERROR_REASON_SOFT_PAUSE_UNSUPPORTED: {refused},
+		exportgatev1.ErrorReason_ERROR_REASON_SUPERSEDED:             {{codes.Aborted, 409}},
+		exportgatev1.ErrorReason_ERROR_REASON_INCOMPLETE_TOPOLOGY:    {unavailable},
+		exportgatev1.ErrorReason_ERROR_REASON_MIXED_VERSIONS:         {unavailable},
+		exportgatev1.ErrorReason_ERROR_REASON_REPLICAS_NOT_SETTLED:   {{codes.DeadlineExceeded, 504}},
+		exportgatev1.ErrorReason_ERROR_REASON_SHUTTING_DOWN:          {unavailable},
+		exportgatev1.ErrorReason_ERROR_REASON_HOLD_NOT_FOUND:         {{codes.NotFound, 404}},
+		exportgatev1.ErrorReason_ERROR_REASON_HOLD_EXPIRED:           {refused},
+		exportgatev1.ErrorReason_ERROR_REASON_HOLD_BROKEN:            {refused},
+		exportgatev1.ErrorReason_ERROR_REASON_HELD_BY_OTHERS:         {refused},
+		exportgatev1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE:      {unavailable, {codes.DeadlineExceeded, 504}},
+		exportgatev1.ErrorReason_ERROR_REASON_TOO_MANY_HOLDS:         {{codes.ResourceExhausted, 429}},
 	}
 	service := &fake{}
 	d := openDoor(t, service, Options{})
@@ -61,25 +68,27 @@ func TestReasons(t *testing.T) {
 			continue
 		}
 		word := strings.TrimPrefix(name, "ERROR_REASON_")
-		want, ok := table[reason]
-		if !ok {
+		if len(table[reason]) == 0 {
 			t.Errorf("%s is not in the table of this test", name)
-			continue
 		}
-		service.answer = func(context.Context) error {
-			st, err := status.New(want.code, "why").WithDetails(&errdetails.ErrorInfo{Reason: word})
-			if err != nil {
-				return err
+		for _, want := range table[reason] {
+			service.answer = func(context.Context) error {
+				st, err := status.New(want.code, "why").WithDetails(&errdetails.ErrorInfo{Reason: word})
+				if err != nil {
+					return err
+				}
+				return st.Err()
 			}
-			return st.Err()
-		}
-		got := send(t, http.MethodPost, d.url+"/exporting/pause", nil)
-		body := decode(t, got.body)
-		if got.code != want.http || body["status"] != float64(want.http) || !strings.Contains(got.body, word) {
-			t.Errorf("%s: answer is %d %s, want %d twice and the reason", name, got.code, got.body, want.http)
-		}
-		if again := got.header.Get("Retry-After"); (again != "") != (want.http == http.StatusServiceUnavailable) {
-			t.Errorf("%s: Retry-After is %q with %d", name, again, got.code)
+			for method, path := range map[string]string{http.MethodPost: "/exporting/pause", http.MethodGet: pathWatch} {
+				got := send(t, method, d.url+path, nil, "Accept", mediaEvents)
+				body := decode(t, got.body)
+				if got.code != want.http || body["status"] != float64(want.http) || !strings.Contains(got.body, word) {
+					t.Errorf("%s of %s: answer is %d %s, want %d twice and the reason", name, path, got.code, got.body, want.http)
+				}
+				if again := got.header.Get("Retry-After"); (again != "") != (want.http == http.StatusServiceUnavailable) {
+					t.Errorf("%s of %s: Retry-After is %q with %d", name, path, again, got.code)
+				}
+			}
 		}
 	}
 }

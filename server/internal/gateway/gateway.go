@@ -3,12 +3,14 @@
 //
 // The calls go through grpc-gateway's generated routes to a gRPC connection, so that whatever guards the other door
 // guards this one. grpc-gateway is built for lenient callers; what stands before it here is strict, because a mistyped
-// ?soff=true must not become a hard pause.
+// ?soff=true must not become a hard pause. Only the stream of statuses goes to the connection without it: it has no
+// heartbeats, no events and no patience that ends.
 //
 // It must not know how exporting is paused: it sees the generated contract, a gRPC connection and statuses.
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +29,7 @@ import (
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 )
 
-// Options are what [New] needs. Conn, Timeout, Info, Health and Logger are required.
+// Options are what [New] needs. Conn, Timeout, Draining, Info, Health and Logger are required.
 type Options struct {
 	// Conn leads to the exporting service, through the interceptors that guard it. Its calls carry the HTTP client's
 	// address as a [google.golang.org/grpc/peer.Peer] in their context, and as metadata the keys "user-agent" and
@@ -37,26 +39,36 @@ type Options struct {
 	BasePath string
 	// Response is the form of a successful answer to a POST. The zero value is [ResponseEnvelope].
 	Response Response
-	// Timeout bounds every call. A Grpc-Timeout header may ask for less.
+	// Timeout bounds every call, and how long a watch may take to begin. A Grpc-Timeout header may ask for less.
 	Timeout time.Duration
+	// Draining ends when the server begins to stop: streams then end, and tell their clients to connect again. Calls in
+	// flight are not touched.
+	Draining context.Context
 	// Info tells what is running. It is called for every request to the info endpoint and must answer at once.
 	Info func() Info
 	// Health tells how the server is. It is called for every request to a health endpoint and must answer at once.
 	Health func(context.Context) Health
 	// Logger takes a debug line for every request that is refused before it reaches the service, and panics.
 	Logger *slog.Logger
+
+	// What tests want shorter: the constants of the same names, if zero.
+	heartbeat, writing time.Duration
 }
 
 // handler is the door. It is made once and never changes.
 type handler struct {
-	base     string // "" or "/actuator"
-	response Response
-	timeout  time.Duration
-	info     func() Info
-	health   func(context.Context) Health
-	logger   *slog.Logger
-	calls    *runtime.ServeMux
-	routes   map[string]route
+	base      string // "" or "/actuator"
+	response  Response
+	timeout   time.Duration
+	draining  context.Context
+	heartbeat time.Duration // between two heartbeats of a stream
+	writing   time.Duration // for a client to take a message of a stream
+	info      func() Info
+	health    func(context.Context) Health
+	logger    *slog.Logger
+	calls     *runtime.ServeMux
+	client    exportgatev1.ExportingServiceClient
+	routes    map[string]route
 }
 
 // New returns the handler of the whole HTTP door. It keeps no state between requests, and there may be several in a
@@ -67,8 +79,8 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	switch {
-	case o.Conn == nil || o.Info == nil || o.Health == nil || o.Logger == nil:
-		return nil, errors.New("gateway: Conn, Info, Health and Logger are required")
+	case o.Conn == nil || o.Draining == nil || o.Info == nil || o.Health == nil || o.Logger == nil:
+		return nil, errors.New("gateway: Conn, Draining, Info, Health and Logger are required")
 	case o.Timeout <= 0:
 		return nil, fmt.Errorf("gateway: the timeout must be positive, not %s", o.Timeout)
 	}
@@ -81,11 +93,11 @@ func New(o Options) (http.Handler, error) {
 			ResponseNoContent)
 	}
 	h := &handler{
-		base: base, response: o.Response, timeout: o.Timeout, info: o.Info, health: o.Health, logger: o.Logger,
+		base: base, response: o.Response, timeout: o.Timeout, draining: o.Draining, info: o.Info, health: o.Health,
+		heartbeat: cmp.Or(o.heartbeat, heartbeat), writing: cmp.Or(o.writing, writing), logger: o.Logger,
+		calls: newMux(), client: exportgatev1.NewExportingServiceClient(o.Conn),
 	}
-	h.calls = newMux()
-	if err := exportgatev1.RegisterExportingServiceHandlerClient(context.Background(), h.calls,
-		exportgatev1.NewExportingServiceClient(o.Conn)); err != nil {
+	if err := exportgatev1.RegisterExportingServiceHandlerClient(context.Background(), h.calls, h.client); err != nil {
 		return nil, fmt.Errorf("gateway: register the generated routes: %w", err)
 	}
 	if h.routes, err = h.newRoutes(); err != nil {
@@ -133,7 +145,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok && isExporting(path):
 		h.refuse(w, r, http.StatusNotFound, status.Newf(codes.Unimplemented, "there is no such operation: there are "+
-			"POST %[1]s/exporting/pause (softly with ?soft=true), POST %[1]s/exporting/resume and GET %[1]s/exporting", h.base))
+			"POST %[1]s/exporting/pause (softly with ?soft=true), POST %[1]s/exporting/resume, GET %[1]s/exporting and "+
+			"GET %[1]s/exporting/watch", h.base))
 	case !ok:
 		h.refuse(w, r, http.StatusNotFound, status.Newf(codes.Unimplemented,
 			"there is no such endpoint: GET %s/ lists those that there are", h.base))
@@ -143,7 +156,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !rt.takes(r.Method):
 		w.Header().Set("Allow", rt.allow())
 		h.refuse(w, r, http.StatusMethodNotAllowed, status.Newf(codes.Unimplemented, "%s is not taken here, %s is",
-			clip(r.Method), rt.method))
+			clip(r.Method), rt.methods[0]))
 	case !emptyBody(w, r):
 		h.refuse(w, r, http.StatusBadRequest, invalid("", "no body is taken: parameters belong in the query"))
 	default:

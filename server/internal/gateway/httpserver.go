@@ -26,12 +26,15 @@ type Server struct {
 	http.Server
 }
 
+// writing is how long a client may take to read an answer, or a message of a stream.
+const writing = 10 * time.Second
+
 // NewServer bounds everything that a client can send and keep waiting.
 //
 // ReadTimeout ends with the body of a request, which must be empty: it does not touch a pause that waits for its
-// brokers. WriteTimeout does not: it begins with the header of a request, and so leaves room for the call.
+// brokers. WriteTimeout does not: it begins with the header of a request, and so leaves room for the call. A stream moves
+// its end with every message, and so lasts.
 func NewServer(handler http.Handler, o ServerOptions) *Server {
-	const writing = 10 * time.Second // for a client to take an answer
 	return &Server{http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,

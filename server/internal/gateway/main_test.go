@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 type fake struct {
 	exportgatev1.UnimplementedExportingServiceServer
 	answer func(ctx context.Context) error
+	stream func(watchStream) error // what follows the first status of a stream; nil for the end
 
 	mu   sync.Mutex
 	seen []proto.Message
@@ -79,6 +80,25 @@ func (f *fake) GetStatus(ctx context.Context, r *exportgatev1.GetStatusRequest) 
 	}}, f.asked(ctx, r)
 }
 
+type watchStream = grpc.ServerStreamingServer[exportgatev1.WatchStatusResponse]
+
+func (f *fake) WatchStatus(r *exportgatev1.WatchStatusRequest, stream watchStream) error {
+	if err := f.asked(stream.Context(), r); err != nil {
+		return err
+	}
+	if err := stream.Send(statusAt("first")); err != nil || f.stream == nil {
+		return err
+	}
+	return f.stream(stream)
+}
+
+// statusAt is a status with something to see.
+func statusAt(cursor string) *exportgatev1.WatchStatusResponse {
+	return &exportgatev1.WatchStatusResponse{
+		Status: &exportgatev1.Status{UnsettledReason: "two\nlines\r\n\r\ndata: <b>\u2028"}, Cursor: cursor,
+	}
+}
+
 // door is a running gateway.
 type door struct {
 	url    string // without the base path
@@ -88,10 +108,15 @@ type door struct {
 }
 
 // openDoor runs a gateway before a service until the test ends. What is not set in the options is set here.
-func openDoor(t *testing.T, service *fake, o Options, adjust ...func(*Server)) *door {
-	t.Helper()
+func openDoor(tb testing.TB, service *fake, o Options, adjust ...func(*Server)) *door {
+	tb.Helper()
 	d := &door{ctxs: make(chan context.Context, 100)}
-	o.Conn = dial(t, service, d.ctxs)
+	if o.Conn == nil {
+		o.Conn = dial(tb, service, d.ctxs)
+	}
+	if o.Draining == nil {
+		o.Draining = tb.Context()
+	}
 	if o.Timeout == 0 {
 		o.Timeout = time.Minute
 	}
@@ -106,7 +131,7 @@ func openDoor(t *testing.T, service *fake, o Options, adjust ...func(*Server)) *
 	}
 	made, err := New(o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	d.server = NewServer(made, ServerOptions{Timeout: o.Timeout, Logger: o.Logger})
 	for _, a := range adjust {
@@ -114,35 +139,42 @@ func openDoor(t *testing.T, service *fake, o Options, adjust ...func(*Server)) *
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	d.addr = listener.Addr().String()
 	d.url = "http://" + d.addr
 	done := make(chan error, 1)
 	go func() { done <- d.server.Serve(listener) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		err := errors.Join(d.server.Close(), <-done)
 		if !errors.Is(err, http.ErrServerClosed) {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return d
 }
 
 // dial connects to a service over a real gRPC server in memory, and passes on the contexts that it is called with.
-func dial(t *testing.T, service *fake, ctxs chan<- context.Context) *grpc.ClientConn {
-	t.Helper()
+func dial(tb testing.TB, service *fake, ctxs chan<- context.Context) *grpc.ClientConn {
+	tb.Helper()
 	listener := bufconn.Listen(1 << 16)
-	server := grpc.NewServer(grpc.UnaryInterceptor(
-		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-			err := grpc.SetHeader(ctx, metadata.Pairs("x-request-id", "id-of-the-server", "x-secret", "internal",
-				"grpc-metadata-x", "internal"))
-			if err != nil {
-				return nil, err
-			}
-			return next(ctx, req)
-		},
-	))
+	headers := metadata.Pairs("x-request-id", "id-of-the-server", "x-secret", "internal", "grpc-metadata-x", "internal")
+	server := grpc.NewServer(
+		grpc.UnaryInterceptor(
+			func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+				if err := grpc.SetHeader(ctx, headers); err != nil {
+					return nil, err
+				}
+				return next(ctx, req)
+			}),
+		grpc.StreamInterceptor(
+			func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+				if err := stream.SetHeader(headers); err != nil {
+					return err
+				}
+				return next(srv, stream)
+			}),
+	)
 	exportgatev1.RegisterExportingServiceServer(server, service)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
@@ -153,15 +185,21 @@ func dial(t *testing.T, service *fake, ctxs chan<- context.Context) *grpc.Client
 		) error {
 			ctxs <- ctx
 			return invoke(ctx, method, req, reply, conn, opts...)
+		}),
+		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
+			open grpc.Streamer, opts ...grpc.CallOption,
+		) (grpc.ClientStream, error) {
+			ctxs <- ctx
+			return open(ctx, desc, conn, method, opts...)
 		}))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		err := conn.Close()
 		server.Stop()
 		if err = errors.Join(err, <-done); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return conn

@@ -15,6 +15,7 @@ func TestNegotiate(t *testing.T) {
 		{[]string{""}, mediaJSON},
 		{[]string{"*/*"}, mediaJSON},
 		{[]string{"application/*"}, mediaJSON},
+		{[]string{"text/*, application*, */json, *"}, mediaJSON},
 		{[]string{"application/json"}, mediaJSON},
 		{[]string{v3}, v3},
 		{[]string{v2}, v2},
@@ -41,12 +42,33 @@ func TestNegotiate(t *testing.T) {
 	}
 }
 
-// TestMediaTypes proves that every answer with a body has the negotiated type, and that nothing is ever 406.
+func TestNegotiateStream(t *testing.T) {
+	for accept, want := range map[string]format{
+		"": lines{}, "*/*": lines{}, "application/*": lines{}, mediaLines: lines{}, mediaJSON: lines{}, "text/html": lines{},
+		mediaEvents: events{}, "TEXT/Event-Stream; charset=utf-8": events{}, "text/*": events{},
+		"text/html, text/event-stream;q=0.1":                 events{},
+		"text/event-stream;q=0.1, */*":                       lines{},
+		"text/event-stream, */*;q=0.1":                       events{},
+		"text/event-stream;q=0":                              lines{},
+		"application/json, text/event-stream":                lines{},
+		"application/json;q=0.9, text/event-stream":          events{},
+		mediaActuatorV3 + ", text/event-stream;q=0.9":        lines{},
+		"application/x-ndjson;q=0.5, text/event-stream;q=.6": events{},
+	} {
+		if got := negotiateStream([]string{accept}); got != want {
+			t.Errorf("%q gets %s, want %s", accept, got.media(), want.media())
+		}
+	}
+}
+
+// TestMediaTypes proves that every answer with a body but a stream has the negotiated type, and that nothing is ever 406.
 func TestMediaTypes(t *testing.T) {
 	d := openDoor(t, &fake{}, Options{})
 	targets := paths()
-	targets["/nothing"], targets["/exporting/nothing"] = http.MethodGet, http.MethodPost
-	for path, method := range targets {
+	delete(targets, pathWatch)
+	targets["/nothing"], targets["/exporting/nothing"] = []string{http.MethodGet}, []string{http.MethodPost}
+	for path, methods := range targets {
+		method := methods[0]
 		for accept, want := range map[string]string{mediaActuatorV3: mediaActuatorV3, "text/html": mediaJSON} {
 			got := send(t, method, d.url+path, nil, "Accept", accept)
 			if got.header.Get("Content-Type") != want || got.code == http.StatusNotAcceptable {

@@ -124,6 +124,9 @@ func TestBadQueries(t *testing.T) {
 		{"POST /exporting/resume?hold=", "hold", "leave it out to give none"},
 		{"POST /exporting/resume?force=", "force", "true (on, yes, 1)"},
 		{"POST /exporting/resume?ttl=1h", "ttl", "unknown"},
+		{"GET /exporting/watch?from=1", "from", "only cursor is taken here"},
+		{"GET /exporting/watch?cursor=", "cursor", "leave it out to give none"},
+		{"GET /exporting/watch?cursor=a%0a", "cursor", "on one line"},
 		{"GET /exporting?pretty=true", "pretty", "none is taken here"},
 		{"HEAD /exporting?pretty", "", ""},
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -13,45 +14,45 @@ import (
 // generatedBase is the base path that the generated routes have (exporting_service.http.yaml).
 const generatedBase = "/actuator"
 
-// route is what is at one path. Every path takes one method; GET brings HEAD with it.
+// route is what is at one path.
 type route struct {
-	method string
-	serve  http.HandlerFunc
+	methods []string // what it takes besides OPTIONS; the first is what it is for
+	serve   http.HandlerFunc
 }
 
-func (rt route) takes(method string) bool {
-	return method == rt.method || rt.method == http.MethodGet && method == http.MethodHead
-}
+func (rt route) takes(method string) bool { return slices.Contains(rt.methods, method) }
 
 // allow is the value of the Allow header.
-func (rt route) allow() string {
-	if rt.method == http.MethodGet {
-		return "GET, HEAD, OPTIONS"
-	}
-	return rt.method + ", OPTIONS"
-}
+func (rt route) allow() string { return strings.Join(rt.methods, ", ") + ", OPTIONS" }
 
 // newRoutes is the whole map of the door, by path below the base path.
 func (h *handler) newRoutes() (map[string]route, error) {
+	read, write := []string{http.MethodGet, http.MethodHead}, []string{http.MethodPost}
 	routes := map[string]route{
-		"":                  {http.MethodGet, h.serveLinks},
-		"/health":           {http.MethodGet, h.serveHealth},
-		"/health/liveness":  {http.MethodGet, h.serveLiveness},
-		"/health/readiness": {http.MethodGet, h.serveReadiness},
-		"/info":             {http.MethodGet, h.serveInfo},
+		"":                  {read, h.serveLinks},
+		"/health":           {read, h.serveHealth},
+		"/health/liveness":  {read, h.serveLiveness},
+		"/health/readiness": {read, h.serveReadiness},
+		"/info":             {read, h.serveInfo},
+		// No HEAD: it would have to begin a stream to learn how that begins.
+		pathWatch: {[]string{http.MethodGet}, h.watch},
 	}
-	for path, call := range map[string]struct {
-		method  string
+	calls := map[string]struct {
+		methods []string
 		request proto.Message
 	}{
-		"/exporting":        {http.MethodGet, &exportgatev1.GetStatusRequest{}},
-		"/exporting/pause":  {http.MethodPost, &exportgatev1.PauseRequest{}},
-		"/exporting/resume": {http.MethodPost, &exportgatev1.ResumeRequest{}},
-	} {
+		"/exporting":        {read, &exportgatev1.GetStatusRequest{}},
+		"/exporting/pause":  {write, &exportgatev1.PauseRequest{}},
+		"/exporting/resume": {write, &exportgatev1.ResumeRequest{}},
+	}
+	for path, call := range calls {
 		if err := checkParameters(call.request); err != nil {
 			return nil, fmt.Errorf("route %s: %w", path, err)
 		}
-		routes[path] = route{call.method, h.call(call.method, path, call.request)}
+		routes[path] = route{call.methods, h.call(call.methods[0], path, call.request)}
+	}
+	if err := checkParameters(&exportgatev1.WatchStatusRequest{}); err != nil {
+		return nil, fmt.Errorf("route %s: %w", pathWatch, err)
 	}
 	return routes, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,11 +14,12 @@ import (
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 )
 
-// paths are all that there are, below the base path, with the methods that they take.
-func paths() map[string]string {
-	return map[string]string{
-		"": "GET", "/health": "GET", "/health/liveness": "GET", "/health/readiness": "GET", "/info": "GET",
-		"/exporting": "GET", "/exporting/pause": "POST", "/exporting/resume": "POST",
+// paths are all that there are, below the base path, with the methods that they take, the first being what they are for.
+func paths() map[string][]string {
+	read, write := []string{http.MethodGet, http.MethodHead}, []string{http.MethodPost}
+	return map[string][]string{
+		"": read, "/health": read, "/health/liveness": read, "/health/readiness": read, "/info": read,
+		"/exporting": read, "/exporting/pause": write, "/exporting/resume": write, "/exporting/watch": {http.MethodGet},
 	}
 }
 
@@ -25,9 +27,9 @@ func paths() map[string]string {
 func TestEveryMethodHasARoute(t *testing.T) {
 	service := &fake{}
 	d := openDoor(t, service, Options{})
-	for path, method := range paths() {
+	for path, methods := range paths() {
 		if isExporting(path) {
-			send(t, method, d.url+path, nil)
+			send(t, methods[0], d.url+path, nil)
 		}
 	}
 	want := exportgatev1.File_exportgate_v1_exporting_service_proto.Services().ByName("ExportingService").Methods().Len()
@@ -40,7 +42,7 @@ func TestMethods(t *testing.T) {
 	service := &fake{}
 	d := openDoor(t, service, Options{BasePath: "/actuator"})
 	for path, taken := range paths() {
-		allow := map[string]string{"GET": "GET, HEAD, OPTIONS", "POST": "POST, OPTIONS"}[taken]
+		allow := strings.Join(append(slices.Clone(taken), http.MethodOptions), ", ")
 		for _, slash := range []string{"", "/"} {
 			url := d.url + "/actuator" + path + slash
 			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} {
@@ -49,7 +51,7 @@ func TestMethods(t *testing.T) {
 				switch {
 				case method == http.MethodOptions:
 					want = http.StatusNoContent
-				case method == taken || method == http.MethodHead && taken == http.MethodGet:
+				case slices.Contains(taken, method):
 					want = http.StatusOK
 				}
 				if got.code != want {
@@ -64,8 +66,8 @@ func TestMethods(t *testing.T) {
 			}
 		}
 	}
-	// GET and HEAD of the status, one POST each of the two others, all with and without the slash.
-	if n := len(service.requests()); n != 2*(2+1+1) {
+	// GET and HEAD of the status, one POST each of the two others, GET of the stream, all with and without the slash.
+	if n := len(service.requests()); n != 2*(2+1+1+1) {
 		t.Errorf("%d requests reached the service, want those that were answered with 200", n)
 	}
 }
@@ -177,8 +179,8 @@ func TestBasePaths(t *testing.T) {
 	for i, test := range tests {
 		t.Run(test.base, func(t *testing.T) {
 			got := map[string]int{}
-			for path, method := range paths() {
-				got[path] = send(t, method, doors[i].url+test.prefix+path, nil).code
+			for path, methods := range paths() {
+				got[path] = send(t, methods[0], doors[i].url+test.prefix+path, nil).code
 			}
 			want := map[string]int{}
 			for path := range paths() {
