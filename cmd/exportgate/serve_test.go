@@ -36,7 +36,7 @@ func (s *servers) runDev(ctx context.Context, c *server.Config, o server.DevOpti
 func (s *servers) command(t *testing.T, env []string, verb string, args ...string) result {
 	t.Helper()
 	var stdout, stderr strings.Builder
-	con := console{env: env, stdout: screen{Writer: &stdout}, stderr: screen{Writer: &stderr}}
+	con := console{env: append(env, "HOME=/home/me"), stdout: screen{Writer: &stdout}, stderr: screen{Writer: &stderr}}
 	cmd := newServeCommand(con, s.run)
 	if verb == "dev" {
 		cmd = newDevCommand(con, s.runDev)

@@ -23,7 +23,9 @@ func (s *settings) register(cmd *cobra.Command) {
 	flags.StringVar(&s.file, "config", "", "read settings from this YAML `file`; the environment and flags override them")
 	server.RegisterFlags(flags)
 	for _, key := range server.Keys() {
-		flags.Lookup(key.Name).Hidden = s.embedded && key.Cluster
+		if flag := flags.Lookup(key.Name); flag != nil { // Secrets have none.
+			flag.Hidden = s.embedded && key.Cluster
+		}
 	}
 }
 
