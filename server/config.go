@@ -9,6 +9,8 @@ import (
 // Config is a configuration that is complete and holds together. [Load] is the way to one; what was written, which may
 // be neither, never leaves this package. Whoever changes a field afterwards answers for the whole.
 type Config struct {
+	// Name is what people know this server by, among several over one ledger.
+	Name string
 	// HTTP is the door with the actuator endpoints.
 	HTTP Listener
 	// GRPC is the door with the service itself.
@@ -22,13 +24,15 @@ type Config struct {
 
 	Zeebe     ZeebeConfig
 	Exporting ExportingConfig
+	Holds     HoldsConfig
+	Store     StoreConfig
 	Log       LogConfig
 
 	// Build is what the info endpoint tells of this program. It is no setting: the program that loads the configuration
 	// says it.
 	Build Build
 
-	settings layer // as they were written
+	settings layer // as they were written, but for secrets
 	warnings []string
 }
 
@@ -81,6 +85,9 @@ type ZeebeConfig struct {
 	// ClusterSize, Partitions and ReplicationFactor are for clusters that cannot tell; 0 where they are not given.
 	// Partitions and ReplicationFactor are given together.
 	ClusterSize, Partitions, ReplicationFactor int
+	// ClusterID is the cluster's own id, where the brokers' gateway does not tell it: the ledger is bound to it. Empty where
+	// it is not given, and with [LoadOptions.EmbeddedCluster].
+	ClusterID string
 	// RequestTimeout bounds one request to one broker.
 	RequestTimeout time.Duration
 	// Concurrency is how many brokers are spoken to at a time.
@@ -95,8 +102,12 @@ type ExportingConfig struct {
 	OnFailure OnFailure
 	// ConfirmInterval is the least time between the two reads that settle a replica. It is shorter than Timeout.
 	ConfirmInterval time.Duration
+	// Drain is how long a leader's exported position must stand still before a hard hold is judged by it.
+	Drain time.Duration
 	// ReconcileInterval is how often target and observed are compared when nothing happens.
 	ReconcileInterval time.Duration
+	// OnForeignChange is what becomes of a resume that nobody asked for here while a named hold lives.
+	OnForeignChange ForeignChange
 	// AllowSoftToHard lets PAUSED be written over SOFT_PAUSED below 8.10 (zeebe-facts.md 3.5 f).
 	AllowSoftToHard bool
 }
@@ -111,6 +122,25 @@ const (
 	// OnFailureKeep leaves the hold and goes on pausing.
 	OnFailureKeep OnFailure = "keep"
 )
+
+// ForeignChange is what becomes of a resume by somebody else while a named hold lives.
+type ForeignChange string
+
+// The two answers.
+const (
+	// ForeignEnforce pauses again.
+	ForeignEnforce ForeignChange = "enforce"
+	// ForeignObserve reports it.
+	ForeignObserve ForeignChange = "observe"
+)
+
+// HoldsConfig says how long named holds live. DefaultTTL is at most MaxTTL.
+type HoldsConfig struct {
+	// DefaultTTL is for those who do not say.
+	DefaultTTL time.Duration
+	// MaxTTL is the most that anybody gets.
+	MaxTTL time.Duration
+}
 
 // LogConfig says what is logged, and how.
 type LogConfig struct {

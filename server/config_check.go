@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"time"
 )
 
 // complete fills in what follows from other keys, and refuses values that contradict one another.
-func (c *Config) complete(embedded bool) error {
+func (c *Config) complete(opts LoadOptions) error {
 	if c.GRPC.Address == "" {
 		c.GRPC.Address = c.HTTP.Address
 		c.settings["grpc.address"] = setting{c.HTTP.Address, "as server.address"}
@@ -18,7 +19,21 @@ func (c *Config) complete(embedded bool) error {
 		c.Zeebe.ManagementURL = ""
 		delete(c.settings, "zeebe.management-url")
 	}
-	return errors.Join(c.checkDoors(), c.checkCluster(embedded), c.checkTimes())
+	return errors.Join(c.completeName(), c.checkDoors(), c.checkCluster(opts.EmbeddedCluster), c.checkTimes(),
+		c.completeStore(opts))
+}
+
+func (c *Config) completeName() error {
+	if c.Name != "" {
+		return nil
+	}
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		return errors.New("this host has no name that could be found out: set server.name")
+	}
+	c.Name = host
+	c.settings["server.name"] = setting{host, "name of this host"}
+	return nil
 }
 
 func (c *Config) checkDoors() error {
@@ -71,15 +86,24 @@ func (c *Config) checkEmbedded() error {
 }
 
 func (c *Config) checkTimes() error {
+	var mistakes []error
 	if c.Exporting.ConfirmInterval >= c.Exporting.Timeout {
-		return fmt.Errorf("%s is not shorter than %s: no pause could ever be confirmed",
-			c.tell("exporting.confirm-interval"), c.tell("exporting.timeout"))
+		mistakes = append(mistakes, fmt.Errorf("%s is not shorter than %s: no pause could ever be confirmed",
+			c.tell("exporting.confirm-interval"), c.tell("exporting.timeout")))
 	}
-	return nil
+	if c.Holds.DefaultTTL > c.Holds.MaxTTL {
+		mistakes = append(mistakes, fmt.Errorf("%s is longer than %s: no hold may live for that long",
+			c.tell("holds.default-ttl"), c.tell("holds.max-ttl")))
+	}
+	return errors.Join(mistakes...)
 }
 
 // emptyAnswer is how long a broker may take to say that it does not know its partitions (zeebe-facts.md 4.1).
 const emptyAnswer = 5 * time.Second
+
+// flushInterval is how often exporters flush what they have, by default: what they held when they were paused still counts
+// (zeebe-facts.md 3.2).
+const flushInterval = 5 * time.Second
 
 const unprotected = ", and there is neither TLS nor authentication: whoever reaches it can pause and resume exporting"
 
@@ -96,11 +120,15 @@ func (c *Config) exposures() []string {
 		warnings = append(warnings, fmt.Sprintf("%s is too short for a broker that takes %s to say that it does not know",
 			c.tell("zeebe.request-timeout"), emptyAnswer))
 	}
+	if c.Exporting.Drain <= flushInterval {
+		warnings = append(warnings, fmt.Sprintf("%s is too short for exporters that flush every %s: a hold may be called broken "+
+			"that is not", c.tell("exporting.drain"), flushInterval))
+	}
 	if c.Exporting.AllowSoftToHard {
 		warnings = append(warnings, c.tell("exporting.allow-soft-to-hard")+
 			" lets a hard pause follow a soft one, which can damage the pause files of brokers below 8.10")
 	}
-	return warnings
+	return append(warnings, c.storeExposures()...)
 }
 
 // tell names a key with its value and where that was written.

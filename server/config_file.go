@@ -34,25 +34,37 @@ func (n keyNames) readFile(path string) (layer, error) {
 
 // decodeFile reads the one document of a file.
 func decodeFile(path string, document *yaml.Node) error {
-	file, err := os.Open(filepath.Clean(path))
+	content, err := readSmall(path, maxConfigFile)
 	if err != nil {
 		return err
 	}
-	content, err := io.ReadAll(io.LimitReader(file, maxConfigFile+1))
-	if err := errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if len(content) > maxConfigFile {
-		return fmt.Errorf("is larger than %d bytes", maxConfigFile)
-	}
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	if err := decoder.Decode(document); err != nil && !errors.Is(err, io.EOF) {
+		if strings.Contains(err.Error(), "unknown anchor") { // It shows the value, which may be a password.
+			return errors.New("a value that begins with * must be in quotes")
+		}
 		return err
 	}
 	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
 		return errors.New("has something after its first YAML document: keep one")
 	}
 	return nil
+}
+
+// readSmall reads a file that has no reason to be large.
+func readSmall(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(filepath.Clean(path))
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return nil, err
+	}
+	if int64(len(content)) > limit {
+		return nil, fmt.Errorf("is larger than %d bytes", limit)
+	}
+	return content, nil
 }
 
 // fileReader walks the nodes of a file. It goes on after a mistake, so that all are told at once.

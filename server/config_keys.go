@@ -21,6 +21,9 @@ type Key struct {
 	Doc string
 	// Cluster keys say where the brokers are and how many: they make no sense where the cluster is embedded.
 	Cluster bool
+	// Secret keys have no flag, because everybody on a machine can read the flags of its processes. Their values are shown
+	// nowhere.
+	Secret bool
 
 	set func(c *Config, text string) error
 }
@@ -37,6 +40,11 @@ func Keys() []Key {
 			Name: "server.address", Default: "127.0.0.1",
 			Doc: "Address that HTTP listens on: loopback, for as long as there is neither TLS nor authentication.",
 			set: into(func(c *Config) *string { return &c.HTTP.Address }, parseAddress),
+		},
+		{
+			Name: "server.name",
+			Doc:  "What people know this server by, among several over one ledger. By default the name of its host.",
+			set:  into(func(c *Config) *string { return &c.Name }, parseName),
 		},
 		{
 			Name: "server.shutdown-timeout", Default: "30s",
@@ -103,6 +111,12 @@ func Keys() []Key {
 			set: into(func(c *Config) *int { return &c.Zeebe.ReplicationFactor }, parseCount),
 		},
 		{
+			Name: "zeebe.cluster-id", Cluster: true,
+			Doc: "The cluster's own id, where no gateway tells it. The ledger of holds belongs to one cluster; without an id it " +
+				"knows that by the addresses of the brokers.",
+			set: into(func(c *Config) *string { return &c.Zeebe.ClusterID }, parseName),
+		},
+		{
 			Name: "zeebe.request-timeout", Default: "8s",
 			Doc: "Bound of one request to one broker. A broker may take 5s to say that it does not know.",
 			set: into(func(c *Config) *time.Duration { return &c.Zeebe.RequestTimeout }, parseDuration),
@@ -128,14 +142,96 @@ func Keys() []Key {
 			set: into(func(c *Config) *time.Duration { return &c.Exporting.ConfirmInterval }, parseDuration),
 		},
 		{
+			Name: "exporting.drain", Default: "6s",
+			Doc: "How long exported positions must stand still after a hard pause before its continuity is judged by them. " +
+				"Exporters flush for up to 5s after they were paused.",
+			set: into(func(c *Config) *time.Duration { return &c.Exporting.Drain }, parseDuration),
+		},
+		{
 			Name: "exporting.reconcile-interval", Default: "5s",
 			Doc: "How often the replicas are compared with what they should show when nothing happens.",
 			set: into(func(c *Config) *time.Duration { return &c.Exporting.ReconcileInterval }, parseDuration),
 		},
 		{
+			Name: "exporting.on-foreign-change", Default: string(ForeignEnforce),
+			Doc: "What becomes of a resume that was not asked for here while a named hold lives: `enforce` pauses again " +
+				"(at most 5 times an hour), `observe` only reports it.",
+			set: into(func(c *Config) *ForeignChange { return &c.Exporting.OnForeignChange },
+				oneOf(ForeignEnforce, ForeignObserve)),
+		},
+		{
 			Name: "exporting.allow-soft-to-hard", Default: "false",
 			Doc: "Lets a hard pause follow a soft one on brokers below 8.10, which can damage their pause files.",
 			set: into(func(c *Config) *bool { return &c.Exporting.AllowSoftToHard }, parseBool),
+		},
+		{
+			Name: "holds.default-ttl", Default: "1h",
+			Doc: "How long a named hold lives if whoever places it does not say.",
+			set: into(func(c *Config) *time.Duration { return &c.Holds.DefaultTTL }, parseTTL),
+		},
+		{
+			Name: "holds.max-ttl", Default: "24h",
+			Doc: "How long a named hold may live at most, up to 720h. It can be renewed.",
+			set: into(func(c *Config) *time.Duration { return &c.Holds.MaxTTL }, parseTTL),
+		},
+		{
+			Name: "store.type", Default: string(StoreBolt),
+			Doc: "Where the ledger of holds is kept: `bolt` is a file, for one server; `etcd` is for several.",
+			set: into(func(c *Config) *StoreType { return &c.Store.Type }, oneOf(StoreBolt, StoreEtcd)),
+		},
+		{
+			Name: "store.path",
+			Doc: "File of the ledger, with `bolt`. By default `exportgate.db` in the first of these directories that is known: " +
+				"`$STATE_DIRECTORY`, `$XDG_STATE_HOME/exportgate`, `$HOME/.local/state/exportgate`.",
+			set: into(func(c *Config) *string { return &c.Store.Path }, parsePath),
+		},
+		{
+			Name: "store.etcd.endpoints",
+			Doc: "URLs of the members, separated by commas (in the file a list will do): `https://etcd-0:2379`. " +
+				"This and all other `store.etcd` keys are for `etcd` alone.",
+			set: into(func(c *Config) *[]string { return &c.Store.Etcd.Endpoints }, parseEndpoints),
+		},
+		{
+			Name: "store.etcd.prefix", Default: "/exportgate",
+			Doc: "What the names of all keys begin with. The servers of one Zeebe cluster share it, those of another have their own.",
+			set: into(func(c *Config) *string { return &c.Store.Etcd.Prefix }, parsePrefix),
+		},
+		{
+			Name: "store.etcd.username",
+			Doc:  "User of etcd, where its authentication is on.",
+			set:  into(func(c *Config) *string { return &c.Store.Etcd.Username }, parseName),
+		},
+		{
+			Name: "store.etcd.password", Secret: true,
+			Doc: "The user's password. It has no flag: flags can be read by everybody on the machine.",
+			set: into(func(c *Config) *Secret { return &c.Store.Etcd.Password }, parseSecret),
+		},
+		{
+			Name: "store.etcd.password-file",
+			Doc:  "File with the password, instead of `store.etcd.password`. A newline at its end does not count.",
+			set:  into(func(c *Config) *Secret { return &c.Store.Etcd.Password }, readSecret),
+		},
+		{
+			Name: "store.etcd.tls.ca",
+			Doc: "PEM file of the authorities that the members' certificates are checked with. By default those that the " +
+				"system trusts.",
+			set: into(func(c *Config) *string { return &c.Store.Etcd.TLS.CA }, parsePath),
+		},
+		{
+			Name: "store.etcd.tls.certificate",
+			Doc:  "PEM file of this server's certificate, where the members ask for one. Together with `store.etcd.tls.key`.",
+			set:  into(func(c *Config) *string { return &c.Store.Etcd.TLS.Certificate }, parsePath),
+		},
+		{
+			Name: "store.etcd.tls.key",
+			Doc:  "PEM file of the certificate's private key. Together with `store.etcd.tls.certificate`.",
+			set:  into(func(c *Config) *string { return &c.Store.Etcd.TLS.Key }, parsePath),
+		},
+		{
+			Name: "store.etcd.lease-ttl", Default: "15s",
+			Doc: "How long the other servers wait for one that died or is cut off before one of them drives the brokers " +
+				"instead: whole seconds, from `5s` to `10m`.",
+			set: into(func(c *Config) *time.Duration { return &c.Store.Etcd.LeaseTTL }, parseLease),
 		},
 		{
 			Name: "log.level", Default: string(LogInfo),
@@ -165,9 +261,12 @@ func (k Key) Env() []string {
 	return names
 }
 
-// RegisterFlags gives every key a flag of its own name. [Load] takes those that were set.
+// RegisterFlags gives every key but the secret ones a flag of its own name. [Load] takes those that were set.
 func RegisterFlags(flags *pflag.FlagSet) {
 	for _, key := range Keys() {
+		if key.Secret {
+			continue
+		}
 		flags.String(key.Name, key.Default, strings.ReplaceAll(key.Doc, "`", "")) // pflag gives backquotes a meaning
 		if key.Default == "false" {
 			flags.Lookup(key.Name).NoOptDefVal = "true"

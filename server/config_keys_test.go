@@ -3,6 +3,7 @@ package server_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,12 +18,16 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the documentation and the golden files")
 
-// keyTests has one row a key: a value that is not the default, and where it arrives.
-var keyTests = map[string]struct {
+// keyTest is a value of a key that is not the default, and where it arrives.
+type keyTest struct {
 	text string
 	get  func(*server.Config) any
 	want any
-}{
+}
+
+// keyTests has one row a key. Those of the files that are read at once are in [etcdFiles].
+var keyTests = map[string]keyTest{
+	"server.name":             {"proxy a", func(c *server.Config) any { return c.Name }, "proxy a"},
 	"server.port":             {"9700", func(c *server.Config) any { return c.HTTP.Port }, 9700},
 	"server.address":          {"::1", func(c *server.Config) any { return c.HTTP.Address }, "::1"},
 	"server.shutdown-timeout": {"1m", func(c *server.Config) any { return c.ShutdownTimeout }, time.Minute},
@@ -47,6 +52,7 @@ var keyTests = map[string]struct {
 	"zeebe.cluster-size":       {"4", func(c *server.Config) any { return c.Zeebe.ClusterSize }, 4},
 	"zeebe.partitions":         {"9", func(c *server.Config) any { return c.Zeebe.Partitions }, 9},
 	"zeebe.replication-factor": {"2", func(c *server.Config) any { return c.Zeebe.ReplicationFactor }, 2},
+	"zeebe.cluster-id":         {"c-1", func(c *server.Config) any { return c.Zeebe.ClusterID }, "c-1"},
 	"zeebe.request-timeout":    {"9s", func(c *server.Config) any { return c.Zeebe.RequestTimeout }, 9 * time.Second},
 	"zeebe.concurrency":        {"7", func(c *server.Config) any { return c.Zeebe.Concurrency }, 7},
 	"exporting.timeout":        {"45s", func(c *server.Config) any { return c.Exporting.Timeout }, 45 * time.Second},
@@ -56,37 +62,86 @@ var keyTests = map[string]struct {
 	"exporting.confirm-interval": {
 		"1s", func(c *server.Config) any { return c.Exporting.ConfirmInterval }, time.Second,
 	},
+	"exporting.drain": {"7s", func(c *server.Config) any { return c.Exporting.Drain }, 7 * time.Second},
 	"exporting.reconcile-interval": {
 		"1m30s", func(c *server.Config) any { return c.Exporting.ReconcileInterval }, 90 * time.Second,
 	},
+	"exporting.on-foreign-change": {
+		"observe", func(c *server.Config) any { return c.Exporting.OnForeignChange }, server.ForeignObserve,
+	},
 	"exporting.allow-soft-to-hard": {"true", func(c *server.Config) any { return c.Exporting.AllowSoftToHard }, true},
-	"log.level":                    {"debug", func(c *server.Config) any { return c.Log.Level }, server.LogDebug},
-	"log.format":                   {"json", func(c *server.Config) any { return c.Log.Format }, server.LogJSON},
+	"holds.default-ttl":            {"30m", func(c *server.Config) any { return c.Holds.DefaultTTL }, 30 * time.Minute},
+	"holds.max-ttl":                {"720h", func(c *server.Config) any { return c.Holds.MaxTTL }, 720 * time.Hour},
+	"store.type":                   {"etcd", func(c *server.Config) any { return c.Store.Type }, server.StoreEtcd},
+	"store.path":                   {"/var/lib/a.db", func(c *server.Config) any { return c.Store.Path }, "/var/lib/a.db"},
+	"store.etcd.endpoints": {
+		"https://a:2379,https://[::1]:2379", func(c *server.Config) any { return c.Store.Etcd.Endpoints },
+		[]string{"https://a:2379", "https://[::1]:2379"},
+	},
+	"store.etcd.prefix":    {"/a/b", func(c *server.Config) any { return c.Store.Etcd.Prefix }, "/a/b"},
+	"store.etcd.username":  {"me", func(c *server.Config) any { return c.Store.Etcd.Username }, "me"},
+	"store.etcd.password":  {"*x #y", func(c *server.Config) any { return string(c.Store.Etcd.Password) }, "*x #y"},
+	"store.etcd.lease-ttl": {"20s", func(c *server.Config) any { return c.Store.Etcd.LeaseTTL }, 20 * time.Second},
+	"log.level":            {"debug", func(c *server.Config) any { return c.Log.Level }, server.LogDebug},
+	"log.format":           {"json", func(c *server.Config) any { return c.Log.Format }, server.LogJSON},
 }
 
-// besides is what a key needs to make sense, where that is not a broker alone.
-func besides(key string) []string {
+// etcdFiles has the rows of the keys of files that are read at once.
+func etcdFiles(t *testing.T) map[string]keyTest {
+	t.Helper()
+	files := newPair(t, 1)
+	password := writeFile(t, "secret\n")
+	return map[string]keyTest{
+		"store.etcd.password-file": {
+			password, func(c *server.Config) any { return string(c.Store.Etcd.Password) }, "secret",
+		},
+		"store.etcd.tls.ca": {
+			files.CA, func(c *server.Config) any { return c.Store.Etcd.TLS.CA }, files.CA,
+		},
+		"store.etcd.tls.certificate": {
+			files.Certificate, func(c *server.Config) any { return c.Store.Etcd.TLS.Certificate }, files.Certificate,
+		},
+		"store.etcd.tls.key": {
+			files.Key, func(c *server.Config) any { return c.Store.Etcd.TLS.Key }, files.Key,
+		},
+	}
+}
+
+// besides is what a key needs to make sense, where that is not a broker and a home alone.
+func besides(key string, files map[string]keyTest) []string {
 	sizes := []string{"ZEEBE_CLUSTER_SIZE=5", "ZEEBE_PARTITIONS=5", "ZEEBE_REPLICATION_FACTOR=5"}
+	etcd := []string{brokers, "STORE_TYPE=etcd", "STORE_ETCD_ENDPOINTS=https://a:2379"}
 	switch key {
 	case "zeebe.brokers":
-		return nil
+		return []string{home}
 	case "zeebe.gateway", "zeebe.management-url":
-		return []string{"ZEEBE_GATEWAY=other:26500"}
+		return []string{home, "ZEEBE_GATEWAY=other:26500"}
 	case "zeebe.cluster-size":
 		sizes[2] = "ZEEBE_REPLICATION_FACTOR=1"
 		fallthrough
 	case "zeebe.partitions", "zeebe.replication-factor":
-		return append(sizes, "ZEEBE_BROKERS=http://a:9600/actuator")
+		return append(sizes, brokers, home)
+	case "store.type", "store.etcd.endpoints", "store.etcd.prefix", "store.etcd.tls.ca", "store.etcd.lease-ttl":
+		return etcd
+	case "store.etcd.username":
+		return append(etcd, "STORE_ETCD_PASSWORD=x")
+	case "store.etcd.password", "store.etcd.password-file":
+		return append(etcd, "STORE_ETCD_USERNAME=x")
+	case "store.etcd.tls.certificate", "store.etcd.tls.key":
+		return append(etcd, "STORE_ETCD_TLS_CERTIFICATE="+files["store.etcd.tls.certificate"].text,
+			"STORE_ETCD_TLS_KEY="+files["store.etcd.tls.key"].text)
 	}
-	return []string{"ZEEBE_BROKERS=http://a:9600/actuator"}
+	return []string{brokers, home}
 }
 
 // TestKeys proves that each key arrives from the file, from each of its environment variables and from its flag, and
 // that each overrides the one before.
 func TestKeys(t *testing.T) {
+	rows := etcdFiles(t)
+	maps.Copy(rows, keyTests)
 	for _, key := range server.Keys() {
 		t.Run(key.Name, func(t *testing.T) {
-			row, ok := keyTests[key.Name]
+			row, ok := rows[key.Name]
 			if !ok {
 				t.Fatal("the table has no row for this key")
 			}
@@ -100,7 +155,7 @@ func TestKeys(t *testing.T) {
 					t.Errorf("%s (-want +got):\n%s", key.Name, diff)
 				}
 			}
-			rest := without(besides(key.Name), key)
+			rest := without(besides(key.Name, rows), key)
 
 			for _, name := range names(key) {
 				load(server.LoadOptions{File: writeFile(t, name+": "+quote(row.text)), Env: rest})
@@ -110,12 +165,15 @@ func TestKeys(t *testing.T) {
 			for _, env := range key.Env() {
 				load(server.LoadOptions{File: weaker, Env: append(rest, env+"="+row.text)})
 			}
+			if key.Secret {
+				return
+			}
 			flags := parseFlags(t, "--"+key.Name+"="+row.text)
 			load(server.LoadOptions{File: weaker, Env: append(rest, key.Env()[0]+"="+other(key.Name)), Flags: flags})
 		})
 	}
-	if len(keyTests) != len(server.Keys()) {
-		t.Errorf("the table has %d rows for %d keys", len(keyTests), len(server.Keys()))
+	if len(rows) != len(server.Keys()) {
+		t.Errorf("the tables have %d rows for %d keys", len(rows), len(server.Keys()))
 	}
 }
 
@@ -133,6 +191,8 @@ func other(key string) string {
 		return "other:26500"
 	case "zeebe.version":
 		return "8.8"
+	case "store.etcd.endpoints":
+		return "https://b:2379"
 	case "grpc.address":
 		return "127.0.0.2"
 	}
@@ -163,7 +223,12 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := &server.Config{
+		Name:            host,
 		HTTP:            server.Listener{Port: 9600, Address: "127.0.0.1"},
 		GRPC:            server.Listener{Port: 9601, Address: "127.0.0.1"},
 		BasePath:        "/actuator",
@@ -174,9 +239,13 @@ func TestDefaults(t *testing.T) {
 			Timeout:           30 * time.Second,
 			OnFailure:         server.OnFailureRevert,
 			ConfirmInterval:   500 * time.Millisecond,
+			Drain:             6 * time.Second,
 			ReconcileInterval: 5 * time.Second,
+			OnForeignChange:   server.ForeignEnforce,
 		},
-		Log: server.LogConfig{Level: server.LogInfo, Format: server.LogText},
+		Holds: server.HoldsConfig{DefaultTTL: time.Hour, MaxTTL: 24 * time.Hour},
+		Store: server.StoreConfig{Type: server.StoreBolt},
+		Log:   server.LogConfig{Level: server.LogInfo, Format: server.LogText},
 	}
 	if diff := cmp.Diff(want, c, ignoreUnexported); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -14,7 +14,7 @@ import (
 type LoadOptions struct {
 	// File is the path of a YAML file; empty where there is none.
 	File string
-	// Env is the environment as os.Environ gives it. It overrides the file.
+	// Env is the environment as os.Environ gives it. It overrides the file, and tells where the state directory is.
 	Env []string
 	// Flags are the flags of [RegisterFlags], parsed; nil where there are none. They override the environment.
 	Flags *pflag.FlagSet
@@ -39,14 +39,14 @@ func Load(opts LoadOptions) (*Config, error) {
 	if err := c.parse(); err != nil {
 		return nil, err
 	}
-	if err := c.complete(opts.EmbeddedCluster); err != nil {
+	if err := c.complete(opts); err != nil {
 		return nil, err
 	}
 	c.warnings = append(c.exposures(), names.nearMisses(opts.Env)...)
 	return c, nil
 }
 
-// parse fills the fields of c from its settings.
+// parse fills the fields of c from its settings. Of a secret a setting keeps only that there is one.
 func (c *Config) parse() error {
 	var mistakes []error
 	for _, key := range Keys() {
@@ -56,6 +56,9 @@ func (c *Config) parse() error {
 		}
 		if err := key.set(c, s.text); err != nil {
 			mistakes = append(mistakes, fmt.Errorf("%s (%s): %w", key.Name, s.source, err))
+		}
+		if key.Secret {
+			c.settings[key.Name] = setting{mask, s.source}
 		}
 	}
 	return errors.Join(mistakes...)

@@ -6,11 +6,14 @@ import (
 	"net"
 	"net/url"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // into makes the setter of a key from the field that it sets and the parser of what was written.
@@ -54,7 +57,29 @@ const (
 	longest  = 24 * time.Hour
 )
 
-func parseDuration(text string) (time.Duration, error) {
+func parseDuration(text string) (time.Duration, error) { return parseBetween(text, shortest, longest) }
+
+// longestTTL is more than any backup takes.
+const longestTTL = 30 * 24 * time.Hour
+
+func parseTTL(text string) (time.Duration, error) { return parseBetween(text, shortest, longestTTL) }
+
+// The bounds of leases. A shorter one would end at every hiccup of etcd, and with a longer one nobody would drive the
+// brokers for too long after a server died.
+const (
+	shortestLease = 5 * time.Second
+	longestLease  = 10 * time.Minute
+)
+
+func parseLease(text string) (time.Duration, error) {
+	lease, err := parseBetween(text, shortestLease, longestLease)
+	if err == nil && lease%time.Second != 0 {
+		return 0, fmt.Errorf("%q is not a whole number of seconds, which is what etcd counts in", text)
+	}
+	return lease, err
+}
+
+func parseBetween(text string, least, most time.Duration) (time.Duration, error) {
 	if _, err := strconv.ParseFloat(text, 64); err == nil {
 		return 0, fmt.Errorf("%q has no unit: write %ss or %sms", text, text, text)
 	}
@@ -62,8 +87,8 @@ func parseDuration(text string) (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%q is not a duration: write one such as 500ms, 30s or 1m30s", text)
 	}
-	if duration < shortest || duration > longest {
-		return 0, fmt.Errorf("%q is not between %s and %s", text, shortest, longest)
+	if duration < least || duration > most {
+		return 0, fmt.Errorf("%q is not between %s and %s", text, least, most)
 	}
 	return duration, nil
 }
@@ -97,6 +122,15 @@ func parseAddress(text string) (string, error) {
 	return text, nil
 }
 
+// parsePrefix takes what is easy to write in a rule of etcd's, too.
+func parsePrefix(text string) (string, error) {
+	if !basePath.MatchString(text) || path.Clean(text) != text {
+		return "", fmt.Errorf("%q is not a prefix: write one such as /exportgate, beginning with a slash and not ending with "+
+			"one", text)
+	}
+	return text, nil
+}
+
 // basePath allows what needs no escaping in a path.
 var basePath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
@@ -109,6 +143,24 @@ func parseBasePath(text string) (string, error) {
 }
 
 var version = regexp.MustCompile(`^\d{1,3}\.\d{1,3}(\.\d{1,4}(-[A-Za-z0-9.-]+)?)?$`)
+
+// maxName in bytes is more than any host is called.
+const maxName = 253
+
+func parseName(text string) (string, error) {
+	unfit := func(r rune) bool { return !unicode.IsGraphic(r) }
+	if len(text) > maxName || !utf8.ValidString(text) || strings.ContainsFunc(text, unfit) || strings.TrimSpace(text) != text {
+		return "", fmt.Errorf("%q is not a name: write one line of at most %d bytes, without spaces around it", text, maxName)
+	}
+	return text, nil
+}
+
+func parsePath(text string) (string, error) {
+	if strings.ContainsRune(text, 0) {
+		return "", fmt.Errorf("%q is not the path of a file", text)
+	}
+	return filepath.Clean(text), nil
+}
 
 func parseVersion(text string) (string, error) {
 	if !version.MatchString(text) {
@@ -128,23 +180,29 @@ func parseHostPort(text string) (string, error) {
 	return text, nil
 }
 
-func parseBrokers(text string) ([]string, error) {
-	var brokers []string
-	for broker := range strings.SplitSeq(text, ",") {
-		broker = strings.TrimSpace(broker)
-		address := broker
-		if id, rest, ok := strings.Cut(broker, "="); ok && !strings.Contains(id, ":") {
-			address = rest
-		}
-		if err := checkURL(address, "http", "https", "dns+http"); err != nil {
+// parseList takes items that are separated by commas. None may be there twice.
+func parseList(text string, check func(item string) error) ([]string, error) {
+	var items []string
+	for item := range strings.SplitSeq(text, ",") {
+		item = strings.TrimSpace(item)
+		if err := check(item); err != nil {
 			return nil, err
 		}
-		if slices.Contains(brokers, broker) {
-			return nil, fmt.Errorf("%q is there twice", broker)
+		if slices.Contains(items, item) {
+			return nil, fmt.Errorf("%q is there twice", item)
 		}
-		brokers = append(brokers, broker)
+		items = append(items, item)
 	}
-	return brokers, nil
+	return items, nil
+}
+
+func parseBrokers(text string) ([]string, error) {
+	return parseList(text, func(broker string) error {
+		if id, address, ok := strings.Cut(broker, "="); ok && !strings.Contains(id, ":") {
+			broker = address
+		}
+		return checkURL(broker, "http", "https", "dns+http")
+	})
 }
 
 func parseManagementURL(text string) (string, error) {
@@ -167,4 +225,25 @@ func checkURL(text string, schemes ...string) error {
 		return fmt.Errorf("%q must end with its path", text)
 	}
 	return nil
+}
+
+// parseEndpoints takes URLs that have a scheme and a port, and nothing else: etcd's client has a default for each that is
+// not what one would think. It never repeats one that may hold a password.
+func parseEndpoints(text string) ([]string, error) {
+	first := ""
+	return parseList(text, func(endpoint string) error {
+		if strings.Contains(endpoint, "@") {
+			return errors.New("a URL must not carry a user or a password: set store.etcd.username and store.etcd.password-file")
+		}
+		scheme, address, _ := strings.Cut(endpoint, "://")
+		_, err := parseHostPort(address)
+		switch {
+		case err != nil || scheme != "http" && scheme != "https":
+			return fmt.Errorf("%q is not an endpoint of etcd: write one such as https://etcd-0:2379", endpoint)
+		case first != "" && scheme != first:
+			return fmt.Errorf("%q is not %s as the others are: speak to all members alike", endpoint, first)
+		}
+		first = scheme
+		return nil
+	})
 }

@@ -14,7 +14,10 @@ import (
 
 var ignoreUnexported = cmpopts.IgnoreUnexported(server.Config{})
 
-const brokers = "ZEEBE_BROKERS=http://a:9600/actuator"
+const (
+	brokers = "ZEEBE_BROKERS=http://a:9600/actuator"
+	home    = "HOME=/home/me"
+)
 
 func TestLoadRefuses(t *testing.T) {
 	tests := []struct {
@@ -28,7 +31,7 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "unknown key", file: "a: 1\nserver:\n  prot: 9600\n", want: []string{
 			`FILE:1: there is no key "a"`, `FILE:3: there is no key "server.prot"; did you mean server.port?`,
 		}},
-		{name: "key of a later release", file: "store.path: x", want: []string{`there is no key "store.path"`}},
+		{name: "key of a later release", file: "auth.type: x", want: []string{`there is no key "auth.type"`}},
 		{name: "value for a group", file: "server: 9600", want: []string{`FILE:1: expected keys and values below "server"`}},
 		{name: "no keys at all", file: "hello", want: []string{`FILE:1: expected keys and values`}},
 		{name: "list at the top", file: "- a\n", want: []string{`expected keys and values`}},
@@ -77,6 +80,14 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "no duration", args: []string{"--exporting.timeout=soon"}, want: []string{`"soon" is not a duration`}},
 		{name: "negative", args: []string{"--exporting.timeout=-1s"}, want: []string{"not between 1ms and 24h0m0s"}},
 		{name: "too long", args: []string{"--exporting.timeout=25h"}, want: []string{"not between 1ms and 24h0m0s"}},
+		{name: "hold too long", args: []string{"--holds.max-ttl=721h"}, want: []string{"not between 1ms and 720h0m0s"}},
+		{name: "name of two lines", args: []string{"--server.name=a\nb"}, want: []string{`"a\nb" is not a name`}},
+		{name: "name of spaces", file: "server.name: ' a'", want: []string{`" a" is not a name`}},
+		{name: "name of bytes", args: []string{"--server.name=\xff"}, want: []string{"is not a name"}},
+		{name: "endless name", args: []string{"--zeebe.cluster-id=" + strings.Repeat("a", 254)}, want: []string{
+			"zeebe.cluster-id (flag --zeebe.cluster-id)", "at most 253 bytes",
+		}},
+		{name: "no path", args: []string{"--store.path=a\x00"}, want: []string{"is not the path of a file"}},
 		{name: "no boolean", args: []string{"--exporting.allow-soft-to-hard=ja"}, want: []string{"neither true nor false"}},
 		{name: "unknown word", args: []string{"--log.level=loud"}, want: []string{
 			`"loud" is not one of ["debug" "info" "warn" "error"]`,
@@ -124,13 +135,16 @@ func TestLoadRefuses(t *testing.T) {
 			"--server.port=9601", "--server.address=0.0.0.0",
 			"--grpc.address=127.0.0.1",
 		}, want: []string{"collide"}},
+		{name: "default of holds too long", args: []string{"--holds.max-ttl=30m"}, want: []string{
+			`holds.default-ttl "1h" (default) is longer than holds.max-ttl "30m" (flag --holds.max-ttl)`,
+		}},
 		{name: "confirm too long", args: []string{"--exporting.confirm-interval=30s"}, want: []string{
 			`exporting.confirm-interval "30s" (flag --exporting.confirm-interval) is not shorter than exporting.timeout "30s"`,
 		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			opts := server.LoadOptions{Env: test.env, Flags: parseFlags(t, test.args...)}
+			opts := server.LoadOptions{Env: append(test.env, home), Flags: parseFlags(t, test.args...)}
 			if test.file != "" {
 				opts.File = writeFile(t, test.file)
 			}
@@ -245,7 +259,9 @@ func TestLoadTakes(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			opts := server.LoadOptions{Env: test.env, Flags: parseFlags(t, test.args...), File: writeFile(t, test.file)}
+			opts := server.LoadOptions{
+				Env: append(test.env, home), Flags: parseFlags(t, test.args...), File: writeFile(t, test.file),
+			}
 			if !strings.Contains(test.file, "brokers") {
 				opts.Env = append(opts.Env, brokers)
 			}
@@ -281,14 +297,27 @@ func TestWarnings(t *testing.T) {
 			"EXPORTING_TIMOUT sets nothing; did you mean EXPORTING_TIMEOUT?",
 			"ZEEBE_BROKER sets nothing; did you mean ZEEBE_BROKERS?",
 		}},
+		{name: "short drain", env: []string{"EXPORTING_DRAIN=5s"}, want: []string{
+			`exporting.drain "5s" (environment variable EXPORTING_DRAIN) is too short for exporters that flush every 5s`,
+		}},
+		{name: "etcd in the clear", env: []string{
+			"STORE_TYPE=etcd", "STORE_ETCD_ENDPOINTS=http://localhost:2379,http://b:2379",
+		}, want: []string{`store.etcd.endpoints "http://localhost:2379,http://b:2379"`}},
+		{name: "etcd on this machine", env: []string{
+			"STORE_TYPE=etcd", "STORE_ETCD_ENDPOINTS=http://localhost:2379,http://127.0.0.1:2479,http://[::1]:2579",
+		}},
+		{name: "etcd over TLS", env: []string{"STORE_TYPE=etcd", "STORE_ETCD_ENDPOINTS=https://a:2379"}},
+		{name: "lease as short as a request", env: []string{
+			"STORE_TYPE=etcd", "STORE_ETCD_ENDPOINTS=https://a:2379", "STORE_ETCD_LEASE_TTL=8s",
+		}, want: []string{`zeebe.request-timeout "8s" (default) is not shorter than store.etcd.lease-ttl "8s"`}},
 		{name: "other people's variables", env: []string{
-			"ZEEBE_BROKER_CLUSTER_PARTITIONSCOUNT=3", "ZEEBE_GATEWAY_PORT=tcp://10.0.0.1:26500", "HOME=/root",
+			"ZEEBE_BROKER_CLUSTER_PARTITIONSCOUNT=3", "ZEEBE_GATEWAY_PORT=tcp://10.0.0.1:26500", "PATH=/bin",
 			"ZEEBE_LOG_LEVEL=x",
 		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			c, err := server.Load(server.LoadOptions{Env: append(test.env, brokers)})
+			c, err := server.Load(server.LoadOptions{Env: append(test.env, brokers, home)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -308,7 +337,7 @@ func TestWarnings(t *testing.T) {
 func TestPrint(t *testing.T) {
 	file := writeFile(t, "zeebe:\n  version: 8.10\nlog.format: json\n")
 	flags := parseFlags(t, "--exporting.timeout=1m")
-	c, err := server.Load(server.LoadOptions{File: file, Env: []string{brokers}, Flags: flags})
+	c, err := server.Load(server.LoadOptions{File: file, Env: []string{brokers, home}, Flags: flags})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,7 +349,8 @@ func TestPrint(t *testing.T) {
 		"server:\n  port: 9600 # default\n", "  version: 8.10 # " + file + ":2\n",
 		"  timeout: 1m # flag --exporting.timeout\n",
 		"  brokers: http://a:9600/actuator # environment variable ZEEBE_BROKERS\n",
-		"  address: 127.0.0.1 # as server.address\n",
+		"  address: 127.0.0.1 # as server.address\n", "  name: " + c.Name + " # name of this host\n",
+		"  path: /home/me/.local/state/exportgate/exportgate.db # in $HOME\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("got\n%s\nwithout\n%s", out.String(), want)
@@ -347,7 +377,7 @@ func FuzzFile(f *testing.F) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := server.Load(server.LoadOptions{File: path, Env: []string{brokers}})
+		c, err := server.Load(server.LoadOptions{File: path, Env: []string{brokers, home}})
 		if (c == nil) == (err == nil) {
 			t.Errorf("got config %v and error %v", c, err)
 		}
