@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func (c *claim) refuseTaken(ctx context.Context) error {
 		hold := printableCopy(hold)
 		return fmt.Errorf("hold %s lives already: %s placed it %s ago (reason: %s), and it %s\n"+
 			"  next     take another name, or, if nobody needs it any more, run 'exportgate resume --hold %s' first", c.name,
-			hold.GetOwner(), since(hold.GetCreateTime(), c.client.con.now()), hold.GetReason(),
+			hold.GetOwner(), since(hold.GetCreateTime(), c.client.con.now()), cmp.Or(hold.GetReason(), "none given"),
 			lasts(hold, c.client.con.now()), c.name)
 	}
 	return nil
@@ -167,7 +168,8 @@ func (c *claim) renew(ctx context.Context) error {
 	defer cancel()
 	response, err := c.service.Pause(ctx, &exportgatev1.PauseRequest{Renew: c.hold.GetUid(), Ttl: c.ttl.proto()})
 	st := status.Convert(err)
-	if reason, _ := reasonOf(st); reason == exportgatev1.ErrorReason_ERROR_REASON_REPLICAS_NOT_SETTLED {
+	reason, _ := reasonOf(st)
+	if reason == exportgatev1.ErrorReason_ERROR_REASON_REPLICAS_NOT_SETTLED {
 		err = nil // A renewal is written before the replicas are looked at. What became of them, the release tells.
 	}
 	switch {
@@ -176,6 +178,9 @@ func (c *claim) renew(ctx context.Context) error {
 		if hold := response.GetHold(); hold.GetContinuity() == exportgatev1.Continuity_CONTINUITY_BROKEN {
 			c.lost = fmt.Errorf("hold %s is broken: %s", c.name, printable(fmt.Sprint(hold.GetEvidence())))
 		}
+	case reason == exportgatev1.ErrorReason_ERROR_REASON_HOLD_NOT_FOUND: // What a release leaves of a uid that was ours.
+		c.lost, c.gone = fmt.Errorf("hold %s was released by somebody else while the command ran: what it made is worth nothing\n"+
+			"  next     'exportgate status --history' tells by whom", c.name), true
 	case ended(st):
 		c.lost, c.gone = c.explain(err), true
 	}

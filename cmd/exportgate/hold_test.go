@@ -83,7 +83,7 @@ func TestHold(t *testing.T) {
 		{
 			name: "gone, on a terminal", command: "wait", shared: true,
 			holder: &holder{lifetime: second, renew: refuses(codes.NotFound, "HOLD_NOT_FOUND", nil)}, want: exitHoldLost,
-			calls: "status place renew", says: "no: HOLD_NOT_FOUND",
+			calls: "status place renew", says: "was released by somebody else while the command ran",
 		},
 		{
 			name: "broken while it lives", holder: &holder{lifetime: second, renew: answers(broken)}, command: "wait",
@@ -99,7 +99,7 @@ exportgate: hold backup-42 could not be renewed, and must have expired: boom\a
 		},
 		{
 			name: "gone before its release", holder: &holder{renew: refuses(codes.NotFound, "HOLD_NOT_FOUND", nil)},
-			command: "exit 0", want: exitHoldLost, calls: "status place renew", says: "no: HOLD_NOT_FOUND",
+			command: "exit 0", want: exitHoldLost, calls: "status place renew", says: "was released by somebody else while the command ran",
 		},
 		{
 			name: "broken at its release", command: "exit 0", want: exitHoldLost, calls: "status place renew release",
@@ -195,7 +195,7 @@ func TestHoldThatIsNotPlaced(t *testing.T) {
 		return failing(refuses(codes.Unavailable, "STORE_UNAVAILABLE", map[string]string{"written": written}))
 	}
 	taken := []*exportgatev1.Hold{{Id: "other"}, {
-		Id: "backup-42", Owner: "\x1b[2Jme", Reason: "last night's", CreateTime: timestamppb.New(time.Now().Add(-90 * time.Minute)),
+		Id: "backup-42", Owner: "\x1b[2Jme", CreateTime: timestamppb.New(time.Now().Add(-90 * time.Minute)),
 	}}
 	tests := []struct {
 		name   string
@@ -203,7 +203,7 @@ func TestHoldThatIsNotPlaced(t *testing.T) {
 		calls  string
 		says   string
 	}{
-		{"taken", &holder{taken: taken}, "status", `lives already: \x1b[2Jme placed it 1h 30m ago (reason: last night's), and it ` +
+		{"taken", &holder{taken: taken}, "status", `lives already: \x1b[2Jme placed it 1h 30m ago (reason: none given), and it ` +
 			"never ends by itself.\n  next     take another name"},
 		{
 			"refused", &holder{place: failing(refuses(codes.Unavailable, "INCOMPLETE_TOPOLOGY", nil))}, "status place",
