@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/status"
 
@@ -64,7 +65,7 @@ func (l *textLines) show(n news) error {
 // lost says that the connection is lost, and what is done about it.
 func lost(n news) string {
 	return fmt.Sprintf("exportgate: connection lost: %s; trying again in %s\n", printable(status.Convert(n.lost).Message()),
-		span(n.again))
+		max(n.again.Round(100*time.Millisecond), 100*time.Millisecond))
 }
 
 // stateLine is a status in one line.
