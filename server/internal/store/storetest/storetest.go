@@ -1,10 +1,12 @@
 // Package storetest is the conformance suite of [hold.Store]: what the ledger relies on, whatever keeps it. An engine runs
 // it in a test of its own:
 //
-//	storetest.Run(t, func(t *testing.T) storetest.Open {
-//		path := filepath.Join(t.TempDir(), "exportgate.db")
-//		return func() (hold.Store, error) { return bolt.Open(path) }
-//	}, storetest.Without(storetest.Shared, "the file belongs to one process"))
+//	storetest.Run(t, fresh, storetest.Without(storetest.Shared, "the file belongs to one process"))
+//
+// where fresh returns how to open a store on new data:
+//
+//	path := filepath.Join(t.TempDir(), "exportgate.db")
+//	return func() (hold.Store, error) { return bolt.Open(path) }
 package storetest
 
 import (
