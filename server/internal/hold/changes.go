@@ -3,6 +3,7 @@ package hold
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -83,12 +84,12 @@ func (l *Ledger) Force(ctx context.Context, by string) (ended []Ended, recorded 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	s := l.effective(now)
-	s = s.clone()
+	last, _ := l.effective(now)
+	s := last.clone()
 	ended = s.force(func(*Hold) bool { return true }, by, now)
 	f := &forced{by: by, at: now}
 	if l.forced != nil {
-		f.uids = l.forced.uids
+		f.uids = slices.Clone(l.forced.uids)
 	}
 	for _, e := range ended {
 		f.uids = append(f.uids, e.Hold.UID)
@@ -142,12 +143,7 @@ func (l *Ledger) Settle(ctx context.Context, term uint64, records map[string]Con
 // Prove records that what a revision asked to be undone is. Unless it is done, which means that nobody has to look after it
 // any more, it stays.
 func (l *Ledger) Prove(ctx context.Context, term, revision uint64, done bool) error {
-	l.mu.Lock()
-	if l.forced != nil {
-		l.forced.proven = time.Now()
-		l.notify()
-	}
-	l.mu.Unlock()
+	l.proveForced(revision, done)
 	return l.drive(ctx, term, func(s *State, now time.Time) bool {
 		switch {
 		case s.Undo == nil || s.Undo.Revision != revision || !done && !s.Undo.Proven.IsZero():
@@ -159,6 +155,22 @@ func (l *Ledger) Prove(ctx context.Context, term, revision uint64, done bool) er
 		}
 		return true
 	})
+}
+
+// proveForced is [Ledger.Prove] for a resume of everything that waits to be written.
+func (l *Ledger) proveForced(revision uint64, done bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	s, _ := l.effective(now)
+	if l.forced == nil || s.Undo == nil || s.Undo.Revision != revision {
+		return
+	}
+	if l.forced.proven.IsZero() {
+		l.forced.proven = now
+	}
+	l.forced.done = done
+	l.notify()
 }
 
 // Found is what came to light about a hold's continuity.
@@ -193,7 +205,7 @@ func (l *Ledger) Drop(ctx context.Context, term, revision uint64) (dropped bool,
 		}
 		return dropped
 	})
-	return dropped, err
+	return dropped && err == nil, err
 }
 
 func (l *Ledger) drive(ctx context.Context, term uint64, step func(*State, time.Time) bool) error {

@@ -31,7 +31,8 @@ type forced struct {
 	uids   []string // of the holds that it ends
 	by     string
 	at     time.Time
-	proven time.Time
+	proven time.Time // when every replica was confirmed exporting
+	done   bool      // whether nobody has to look after that any more
 }
 
 // patience bounds every request to the store.
@@ -58,7 +59,7 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 // [*DamagedError]. A store that does not answer is no error: the ledger is stale then, until [Ledger.Refresh] succeeds.
 func Open(ctx context.Context, store Store, where string) (*Ledger, error) {
 	l := &Ledger{store: store, where: where, writing: make(chan struct{}, 1), changed: make(chan struct{})}
-	if err := l.read(ctx); err != nil && damaged(err) {
+	if err := l.read(ctx); damaged(err) {
 		return nil, err
 	}
 	return l, nil
@@ -67,29 +68,29 @@ func Open(ctx context.Context, store Store, where string) (*Ledger, error) {
 // Run follows what others write to the store, until the context ends. A store that is lost is asked again and again; a
 // record that makes no sense ends it.
 func (l *Ledger) Run(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		watching, stop := context.WithCancelCause(ctx)
 		err := l.store.Watch(watching, func(r Record) {
 			if err := l.adopt(r); err != nil {
 				stop(err)
 			}
 		})
-		cause := context.Cause(watching)
+		if cause := context.Cause(watching); damaged(cause) {
+			err = cause
+		}
 		stop(nil)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case damaged(cause):
-			return cause
-		case err != nil:
+		if err != nil {
 			l.lost(err)
+		}
+		if damaged(err) {
+			return err
 		}
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
 }
 
 // State returns what ought to be now, and a channel that is closed when something was written. Holds whose time is over do
@@ -97,78 +98,72 @@ func (l *Ledger) Run(ctx context.Context) error {
 func (l *Ledger) State() (State, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.effective(time.Now()), l.changed
-}
-
-// effective is the state at an instant. l.mu is held.
-func (l *Ledger) effective(now time.Time) State {
-	if l.forced == nil && !slices.ContainsFunc(l.state.Holds, func(h Hold) bool { return !h.Live(now) }) {
-		return l.state
-	}
-	s := l.state.clone()
-	s.expire(now)
-	if f := l.forced; f != nil {
-		s.force(f.ends, f.by, f.at)
-		if s.Undo != nil && !f.proven.IsZero() {
+	s, _ := l.effective(time.Now())
+	if f := l.forced; f != nil && s.Undo != nil {
+		s.Undo.Proven = f.proven
+		if f.done {
 			s.Undo = nil
 		}
 	}
-	return s
+	return s, l.changed
 }
 
-func (f *forced) ends(h *Hold) bool { return slices.Contains(f.uids, h.UID) }
+// effective is the state at an instant. due is true if that is not written yet: holds ended by themselves, or by force
+// when nothing could be written. l.mu is held.
+func (l *Ledger) effective(now time.Time) (s State, due bool) {
+	f := l.forced
+	if f == nil && !slices.ContainsFunc(l.state.Holds, func(h Hold) bool { return !h.Live(now) }) {
+		return l.state, false
+	}
+	s = l.state.clone()
+	if f != nil {
+		s.force(func(h *Hold) bool { return slices.Contains(f.uids, h.UID) }, f.by, f.at)
+	}
+	s.expire(now)
+	return s, true
+}
 
-// Stale is why the state may not be the last, nil if it is: the store could not be read or written. Lost reports that it
-// could not be read: then nobody may act on the state, but for a resume of everything that waits to be written, which
-// Forced reports.
+// Stale is why the state may not be the last, or cannot be changed; nil if it is and can.
 func (l *Ledger) Stale() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return errors.Join(l.readErr, l.writeErr)
 }
 
-// Lost: see [Ledger.Stale].
+// Lost reports that the store could not be read. Then nobody may act on the state, but for what [Ledger.Forced] reports.
 func (l *Ledger) Lost() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.readErr != nil
 }
 
-// Forced: see [Ledger.Stale].
+// Forced reports that a resume of everything waits to be written. It may be acted on all the same.
 func (l *Ledger) Forced() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.forced != nil
 }
 
-// Refresh reads the store, linearizably, and writes what waits to be written.
+// Refresh reads the store, linearizably. Where it could not be written the last time it also writes, what waits for that
+// first of all, and so finds out whether it can be again; it is no error if it cannot.
 func (l *Ledger) Refresh(ctx context.Context) error {
 	if err := l.read(ctx); err != nil {
 		return err
 	}
 	l.mu.Lock()
-	waits := l.forced
+	failed := l.writeErr != nil || l.forced != nil
 	l.mu.Unlock()
-	if waits == nil {
-		return nil
+	if failed {
+		_, _ = l.change(ctx, func(*State, time.Time) (bool, error) { return true, nil }) // Stale tells what came of it.
 	}
-	_, err := l.change(ctx, func(s *State, _ time.Time) (bool, error) {
-		s.force(waits.ends, waits.by, waits.at)
-		return true, nil
-	})
-	if err == nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.forced = nil
-	}
-	return nil // It was read: that it cannot be written is told by Stale.
+	return nil
 }
 
-// change applies one step to a copy of the last state, in which holds whose time is over have ended. If the step says that
-// it changed something, or a hold ended so, the copy is written. It returns the state from then on. A step may be tried
-// several times: another process may be faster.
-func (l *Ledger) change(ctx context.Context, step func(*State, time.Time) (bool, error)) (State, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// change applies one step to a copy of what ought to be. If the step says that it changed something, or that was not written
+// yet, the copy is written. It returns the state from then on. A step may be tried several times: another process may be
+// faster.
+func (l *Ledger) change(caller context.Context, step func(*State, time.Time) (bool, error)) (State, error) {
+	ctx, cancel := context.WithTimeout(caller, patience)
 	defer cancel()
 	select {
 	case l.writing <- struct{}{}:
@@ -178,58 +173,41 @@ func (l *Ledger) change(ctx context.Context, step func(*State, time.Time) (bool,
 	}
 	for {
 		l.mu.Lock()
-		last := l.state
-		l.mu.Unlock()
 		now := time.Now()
+		last, due := l.effective(now)
+		forced := l.forced
+		l.mu.Unlock()
 		next := last.clone()
-		expired := next.expire(now)
 		changed, err := step(&next, now)
-		if err != nil || !changed && !expired {
+		if err != nil || !changed && !due {
 			return next, err
 		}
-		next.Revision = last.Revision + 1
+		next.Revision++
 		next.trim(now)
-		switch err := l.write(ctx, next); {
-		case errors.Is(err, ErrConflict):
-			if err := l.read(ctx); err != nil {
-				return State{}, &UnavailableError{Err: err}
-			}
-		case err != nil:
+		record, err := fit(&next)
+		if err != nil {
 			return State{}, err
-		default:
+		}
+		switch err := l.write(ctx, record); {
+		case err == nil:
+			l.wrote(next, forced)
 			return next, nil
+		case !errors.Is(err, ErrConflict):
+			return State{}, l.failed(caller, err)
+		}
+		if err := l.read(caller); err != nil {
+			return State{}, &UnavailableError{Err: err}
 		}
 	}
 }
 
-// write writes a state. Where it is not known whether that happened, it looks.
-func (l *Ledger) write(ctx context.Context, next State) error {
-	record, err := encode(&next)
-	if err != nil {
-		return err
+// write writes a record. Where it is not known whether that happened, it looks.
+func (l *Ledger) write(ctx context.Context, r Record) error {
+	err := l.store.Swap(ctx, r)
+	if _, uncertain := errors.AsType[*UncertainError](err); uncertain && l.written(ctx, r) {
+		return nil
 	}
-	err = l.store.Swap(ctx, record)
-	uncertain, isUncertain := errors.AsType[*UncertainError](err)
-	tooMany, isTooMany := errors.AsType[*TooManyError](err)
-	switch {
-	case err == nil:
-	case errors.Is(err, ErrConflict):
-		return err
-	case isTooMany:
-		return tooMany
-	case isUncertain && l.written(ctx, record):
-	default:
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.writeErr = err
-		l.notify()
-		return &UnavailableError{err, uncertain != nil}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.writeErr = nil
-	l.advance(next)
-	return nil
+	return err
 }
 
 // written reports whether a record is the last.
@@ -240,15 +218,48 @@ func (l *Ledger) written(ctx context.Context, r Record) bool {
 	return err == nil && last.Revision == r.Revision && string(last.Data) == string(r.Data)
 }
 
-func (l *Ledger) read(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// wrote makes a state the last, which includes what waited to be written.
+func (l *Ledger) wrote(s State, waited *forced) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.writeErr != nil || waited != nil {
+		l.writeErr = nil
+		l.notify()
+	}
+	if l.forced == waited { // Unless there is another by now.
+		l.forced = nil
+	}
+	l.advance(s)
+}
+
+// failed is what to say of a write that failed. If its caller did not wait for it, that says nothing of the store.
+func (l *Ledger) failed(caller context.Context, err error) error {
+	if tooMany, is := errors.AsType[*TooManyError](err); is {
+		return tooMany
+	}
+	if caller.Err() == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.writeErr == nil {
+			l.notify()
+		}
+		l.writeErr = err
+	}
+	_, uncertain := errors.AsType[*UncertainError](err)
+	return &UnavailableError{err, uncertain}
+}
+
+func (l *Ledger) read(caller context.Context) error {
+	ctx, cancel := context.WithTimeout(caller, patience)
 	defer cancel()
 	record, err := l.store.Read(ctx)
-	if err != nil {
+	switch {
+	case err == nil:
+		return l.adopt(record)
+	case caller.Err() == nil, damaged(err):
 		l.lost(err)
-		return err
 	}
-	return l.adopt(record)
+	return err
 }
 
 // adopt takes a record that the store has.
@@ -280,8 +291,10 @@ func (l *Ledger) advance(state State) {
 func (l *Ledger) lost(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.readErr == nil {
+		l.notify()
+	}
 	l.readErr = err
-	l.notify()
 }
 
 // notify wakes those who wait for a change. l.mu is held.
@@ -299,6 +312,9 @@ func damaged(err error) bool {
 // with an [*OtherClusterError] if it is bound to another.
 func (l *Ledger) Bind(ctx context.Context, t *exporting.Topology) error {
 	found := ClusterOf(t)
+	if !found.bound() {
+		return nil // It does not tell what it is.
+	}
 	state, _ := l.State()
 	if _, more := state.Cluster.join(found); !more && state.Cluster.same(found) {
 		return nil
