@@ -37,11 +37,13 @@ func (c Cluster) join(other Cluster) (Cluster, bool) {
 	names := slices.Concat(c.Names, other.Names)
 	slices.Sort(names)
 	joined := Cluster{ID: cmp.Or(other.ID, c.ID), Names: slices.Compact(names)}
-	joined.Names = joined.Names[:min(len(joined.Names), maxNames)]
+	if len(joined.Names) > maxNames {
+		joined.Names = other.Names
+	}
 	return joined, joined.ID != c.ID || !slices.Equal(joined.Names, c.Names)
 }
 
-// maxNames bounds what years of changing addresses add up to.
+// maxNames bounds what years of changing addresses add up to; then those count that it is found by now.
 const maxNames = 1000
 
 func (c Cluster) bound() bool { return c.ID != "" || len(c.Names) > 0 }

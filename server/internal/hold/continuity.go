@@ -44,7 +44,7 @@ const maxEvidence = 10
 type Continuous struct {
 	// Baselines are the stored positions that must not be passed, by partition. A partition without one is not settled, or
 	// its leader's position has not stood still for long enough since.
-	Baselines []Baseline `json:"baselines,omitempty"`
+	Baselines Baselines `json:"baselines,omitempty"`
 	// Complete is true once every partition has its baseline.
 	Complete bool `json:"complete,omitempty"`
 	// Broken is true once something was found; Evidence says what, in words, the first findings only.
@@ -54,10 +54,13 @@ type Continuous struct {
 
 // Baseline is the highest position that any replica of a partition had stored when its exporting stood still.
 type Baseline struct {
-	Tenant    string `json:"tenant,omitempty"`
-	Partition int32  `json:"partition"`
-	Position  int64  `json:"position"`
+	Tenant    string
+	Partition int32
+	Position  int64
 }
+
+// Baselines are in the order of their partitions.
+type Baselines []Baseline
 
 // NewBaseline is the baseline of a partition.
 func NewBaseline(p exporting.PartitionID, position int64) Baseline {
@@ -93,27 +96,29 @@ func (c *Continuous) Verdict() Continuity {
 }
 
 // with returns the record with more baselines, which do not replace those that are there.
-func (c Continuous) with(baselines []Baseline, complete bool) Continuous {
-	c.Baselines = slices.Clone(c.Baselines)
+func (c *Continuous) with(baselines []Baseline, complete bool) Continuous {
+	next := *c
+	next.Baselines = slices.Clone(c.Baselines)
 	for _, b := range baselines {
-		if i, ok := c.search(b.id()); !ok {
-			c.Baselines = slices.Insert(c.Baselines, i, b)
+		if i, ok := next.search(b.id()); !ok {
+			next.Baselines = slices.Insert(next.Baselines, i, b)
 		}
 	}
-	c.Complete = c.Complete || complete
-	return c
+	next.Complete = c.Complete || complete
+	return next
 }
 
 // found returns the record with findings, which may break it.
-func (c Continuous) found(findings []string, broken bool) Continuous {
-	c.Broken = c.Broken || broken
-	c.Evidence = slices.Clone(c.Evidence)
+func (c *Continuous) found(findings []string, broken bool) Continuous {
+	next := *c
+	next.Broken = c.Broken || broken
+	next.Evidence = slices.Clone(c.Evidence)
 	for _, finding := range findings {
-		if len(c.Evidence) < maxEvidence && !slices.Contains(c.Evidence, finding) {
-			c.Evidence = append(c.Evidence, finding)
+		if len(next.Evidence) < maxEvidence && !slices.Contains(next.Evidence, finding) {
+			next.Evidence = append(next.Evidence, finding)
 		}
 	}
-	return c
+	return next
 }
 
 // Passed tells of a replica whose stored position is above the baseline, in words; empty if it is not.
