@@ -40,10 +40,12 @@ type Hold struct {
 	Created time.Time `json:"created,omitzero"`
 	Expires time.Time `json:"expires,omitzero"`
 	Settled time.Time `json:"settled,omitzero"`
+	// Asked is when it was placed or renewed last.
+	Asked time.Time `json:"asked,omitzero"`
 	// Deadline is when it is withdrawn unless it has settled by then; zero if it stays all the same. Restore is what each
 	// broker goes back to then, and Replaced the live hold of the same id that comes back.
 	Deadline time.Time `json:"deadline,omitzero"`
-	Restore  Phases    `json:"restore,omitempty"`
+	Restore  Phases    `json:"restore,omitzero"`
 	Replaced *Hold     `json:"replaced,omitempty"`
 	// Record is the evidence for its continuity.
 	Record Continuous `json:"record,omitzero"`
@@ -76,7 +78,7 @@ type Undo struct {
 	// Revision of the state that asked for it.
 	Revision uint64 `json:"revision"`
 	// Restore is the phase that each broker goes back to after a pause that failed; nil after a resume.
-	Restore Phases `json:"restore,omitempty"`
+	Restore Phases `json:"restore,omitzero"`
 	// Proven is when every replica was confirmed back; zero until then. It is looked after for some time still, where
 	// brokers may apply earlier requests late.
 	Proven time.Time `json:"proven,omitzero"`

@@ -54,7 +54,7 @@ func (s *State) place(p Placing, now time.Time) (placed Hold, renewed bool, err 
 		return Hold{}, false, &TooManyError{MaxHolds}
 	}
 	h := Hold{
-		ID: p.ID, UID: rand.Text(), Phase: p.Phase, Owner: p.Owner, Reason: p.Reason, Created: now, Expires: expiry(now, p.TTL),
+		ID: p.ID, UID: rand.Text(), Phase: p.Phase, Owner: p.Owner, Reason: p.Reason, Created: now, Asked: now, Expires: expiry(now, p.TTL),
 		Deadline: p.Deadline, Restore: s.restore(p.Restore),
 	}
 	if live {
@@ -74,12 +74,13 @@ func (s *State) place(p Placing, now time.Time) (placed Hold, renewed bool, err 
 
 // toReturn is what lives again if the hold that replaces this one is withdrawn: this one, unless it was to be withdrawn
 // itself.
-func (h Hold) toReturn() *Hold {
+func (h *Hold) toReturn() *Hold {
 	if !h.Deadline.IsZero() {
 		return h.Replaced
 	}
-	h.Replaced = nil
-	return &h
+	old := *h
+	old.Replaced = nil
+	return &old
 }
 
 // renew extends a live hold. It never shortens it, and never lets it be withdrawn where it would not have been.
@@ -88,7 +89,7 @@ func (s *State) renew(h Hold, p Placing, now time.Time) Hold {
 	if expires.IsZero() || !h.Expires.IsZero() && expires.After(h.Expires) {
 		h.Expires = expires
 	}
-	h.Reason = cmp.Or(p.Reason, h.Reason)
+	h.Asked, h.Reason = now, cmp.Or(p.Reason, h.Reason)
 	switch {
 	case p.Deadline.IsZero():
 		h.Deadline = time.Time{}
@@ -198,8 +199,12 @@ func (s *State) overdue(now time.Time) bool {
 func (s *State) withdraw(h Hold, e Ended) {
 	e.How = Withdrawn
 	s.end(h.ID, e)
-	if old := h.Replaced; old != nil && old.Live(e.At) {
-		s.put(*old)
+	if h.Replaced != nil && h.Replaced.Live(e.At) {
+		old := *h.Replaced
+		if h.Phase < old.Phase && !old.Settled.IsZero() { // Nobody watched it meanwhile, and brokers were asked for less.
+			old.Record = old.Record.found([]string{fmt.Sprintf("a pause under its name asked for %s instead, and was withdrawn", h.Phase)}, true)
+		}
+		s.put(old)
 		s.History = slices.DeleteFunc(s.History, func(e Ended) bool { return e.Hold.UID == old.UID })
 	}
 	s.Undo = &Undo{Revision: s.Revision + 1, Restore: h.Restore}
