@@ -68,9 +68,13 @@ func benchCore(b *testing.B) *service.Service {
 	if err != nil {
 		b.Fatal(err)
 	}
+	ledger, err := hold.Open(b.Context(), hold.NewMemory(), "memory")
+	if err != nil {
+		b.Fatal(err)
+	}
 	reconciler, err := reconcile.New(reconcile.Options{
-		Fanout: fanout, Ledger: hold.NewLedger(), Interval: time.Hour, Timeout: 30 * time.Second, OnFailure: reconcile.Revert,
-		Logger: slog.New(slog.DiscardHandler),
+		Fanout: fanout, Ledger: ledger, Witness: reconcile.NewWitness(time.Second), Interval: time.Hour, Timeout: 30 * time.Second,
+		OnFailure: reconcile.Revert, DefaultTTL: time.Hour, MaxTTL: time.Hour, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -137,7 +141,8 @@ func wholeServer(b *testing.B) (grpcDoor, httpDoor func()) {
 		b.Fatal(err)
 	}
 	cfg.Exporting.ConfirmInterval = 0
-	s, err := newServer(b.Context(), cfg, slog.New(slog.DiscardHandler), benchCluster{exportingtest.New(3, 3)})
+	s, err := newServer(b.Context(), cfg, slog.New(slog.DiscardHandler), benchCluster{exportingtest.New(3, 3)},
+		ledgerStore{Store: hold.NewMemory(), where: "memory"})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -54,7 +54,10 @@ func RunDev(ctx context.Context, cfg *Config, dev DevOptions, log *slog.Logger) 
 		}
 	}
 	withCluster := *cfg
-	withCluster.Zeebe.Brokers = nil
+	withCluster.Zeebe.Brokers, withCluster.Zeebe.ClusterID = nil, "embedded" // Its ports are others each time.
+	if withCluster.Store.Path == "" {
+		withCluster.Store.Path = filepath.Join(dev.Dir, "exportgate.db")
+	}
 	for id, address := range cluster.Addresses() {
 		withCluster.Zeebe.Brokers = append(withCluster.Zeebe.Brokers, fmt.Sprintf("%d=%s", id, address))
 	}

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/fullstorydev/grpchan/inprocgrpc"
@@ -36,8 +35,9 @@ type Server struct {
 	shutdown  time.Duration
 	lifecycle lifecycle
 	doors     []stopStep
-	failed    chan error // capacity 3: a door or the loop ended by itself
-	draining  atomic.Bool
+	failed    chan error // capacity 5: a door, the loop, the ledger or the election ended by itself
+	draining  context.Context
+	drain     context.CancelCauseFunc
 	httpAddr  net.Addr
 	grpcAddr  net.Addr
 }
@@ -66,24 +66,41 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newServer(ctx, cfg, log, brokers)
+	store, err := openStore(ctx, cfg, log)
+	if err != nil {
+		return nil, errors.Join(err, brokers.Close())
+	}
+	return newServer(ctx, cfg, log, brokers, store)
 }
 
-// newServer is New over brokers that are already there. It closes them in the end.
-func newServer(ctx context.Context, cfg *Config, log *slog.Logger, brokers cluster) (_ *Server, err error) {
+// newServer is New over brokers and a store that are already there. It closes them in the end.
+func newServer(ctx context.Context, cfg *Config, log *slog.Logger, brokers cluster, store ledgerStore) (_ *Server, err error) {
 	s := &Server{
-		log: log, shutdown: cfg.ShutdownTimeout, failed: make(chan error, 3),
+		log: log, shutdown: cfg.ShutdownTimeout, failed: make(chan error, 5),
 	}
+	s.draining, s.drain = context.WithCancelCause(context.Background())
 	s.lifecycle.onStop("broker connections", func(context.Context) error { return brokers.Close() })
+	s.lifecycle.onStop("store", func(context.Context) error { return store.Close() })
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.lifecycle.close(cfg.ShutdownTimeout))
 		}
 	}()
 
+	ledger, err := hold.Open(ctx, store, store.where)
+	if err != nil {
+		return nil, err
+	}
+	s.start("ledger", ledger.Run)
+	if store.run != nil {
+		s.start("election", store.run)
+	}
+
+	witness := reconcile.NewWitness(cfg.Exporting.Drain)
 	fanout, err := exporting.NewFanout(brokers, exporting.Options{
 		Concurrency: cfg.Zeebe.Concurrency, RequestTimeout: fanoutTimeout(cfg), PlanTimeout: cfg.Exporting.Timeout,
 		ConfirmInterval: cfg.Exporting.ConfirmInterval, RetryInterval: cfg.Exporting.ReconcileInterval,
+		Until: reconcile.Until(store.election, ledger), Heed: witness.Heed,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("fan-out: %w", err)
@@ -91,8 +108,10 @@ func newServer(ctx context.Context, cfg *Config, log *slog.Logger, brokers clust
 	s.lifecycle.onStop("fan-out", func(context.Context) error { fanout.Close(); return nil })
 
 	reconciler, err := reconcile.New(reconcile.Options{
-		Fanout: fanout, Ledger: hold.NewLedger(), Interval: cfg.Exporting.ReconcileInterval, Timeout: cfg.Exporting.Timeout,
-		OnFailure: onFailure(cfg.Exporting.OnFailure), Logger: log,
+		Fanout: fanout, Ledger: ledger, Witness: witness, Election: store.election, Interval: cfg.Exporting.ReconcileInterval,
+		Timeout: cfg.Exporting.Timeout, OnFailure: onFailure(cfg.Exporting.OnFailure),
+		ReportForeign: cfg.Exporting.OnForeignChange == ForeignObserve,
+		DefaultTTL:    cfg.Holds.DefaultTTL, MaxTTL: cfg.Holds.MaxTTL, Logger: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reconciler: %w", err)
@@ -134,7 +153,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Close takes no new calls, lets those in flight end within the shutdown timeout, and stops. It may be called again.
 func (s *Server) Close() error {
-	s.draining.Store(true)
+	s.drain(reconcile.ErrShuttingDown)
 	return s.lifecycle.close(s.shutdown)
 }
 
@@ -173,7 +192,7 @@ func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 		return err
 	}
 	s.grpcAddr = l.Addr()
-	streams, endStreams := context.WithCancel(context.Background())
+	streams, endStreams := context.WithCancelCause(context.Background())
 	server := grpc.NewServer(
 		grpc.ChainUnaryInterceptor(interceptor.Unary(chain)...),
 		grpc.ChainStreamInterceptor(append(interceptor.Stream(chain), interceptor.EndWith(streams))...),
@@ -192,7 +211,7 @@ func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	reflection.Register(server)
 	s.serve("gRPC", l, server.Serve, grpc.ErrServerStopped, func(ctx context.Context) error {
 		checks.Shutdown()
-		endStreams() // A stream that watches would last until the timeout.
+		endStreams(reconcile.ErrShuttingDown) // A stream that watches would last until the timeout.
 		stopped := make(chan struct{})
 		go func() {
 			server.GracefulStop()
@@ -219,7 +238,7 @@ func (s *Server) openHTTP(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	exportgatev1.RegisterExportingServiceServer(channel, svc)
 	handler, err := gateway.New(gateway.Options{
 		Conn: channel, BasePath: cfg.BasePath, Response: gateway.Response(cfg.Response), Timeout: callTimeout(cfg),
-		Info:   func() gateway.Info { return info(cfg.Build, fanout.View()) },
+		Draining: s.draining, Info: func() gateway.Info { return info(cfg.Build, fanout.View()) },
 		Health: s.health, Logger: s.log,
 	})
 	if err != nil {
@@ -271,7 +290,7 @@ func listen(ctx context.Context, key string, where Listener) (net.Listener, erro
 // one that can say so.
 func (s *Server) health(context.Context) gateway.Health {
 	h := gateway.Health{Liveness: gateway.HealthUp, Readiness: gateway.HealthUp}
-	if s.draining.Load() {
+	if s.draining.Err() != nil {
 		h.Readiness = gateway.HealthOutOfService
 	}
 	return h

@@ -15,7 +15,7 @@ func zeebeOptions(cfg *Config, log *slog.Logger) zeebe.Options {
 		Brokers: cfg.Zeebe.Brokers, Gateway: cfg.Zeebe.Gateway, ManagementURL: cfg.Zeebe.ManagementURL,
 		Version: cfg.Zeebe.Version, ClusterSize: cfg.Zeebe.ClusterSize, Partitions: cfg.Zeebe.Partitions,
 		ReplicationFactor: cfg.Zeebe.ReplicationFactor, RequestTimeout: cfg.Zeebe.RequestTimeout,
-		AllowSoftToHard: cfg.Exporting.AllowSoftToHard, Logger: log,
+		AllowSoftToHard: cfg.Exporting.AllowSoftToHard, ClusterID: cfg.Zeebe.ClusterID, Logger: log,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,10 @@ func TestPortIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"server.port", "grpc.port"} {
-		settings := map[string]string{"server.port": "0", "grpc.port": "0", "zeebe.brokers": "0=http://127.0.0.1:1/actuator"}
+		settings := map[string]string{
+			"server.port": "0", "grpc.port": "0", "zeebe.brokers": "0=http://127.0.0.1:1/actuator",
+			"store.path": filepath.Join(t.TempDir(), "exportgate.db"),
+		}
 		settings[key] = port
 		s, err := server.New(t.Context(), servertest.Load(t, settings), slog.New(slog.DiscardHandler))
 		if s != nil || err == nil || !strings.Contains(err.Error(), key) {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -114,6 +115,8 @@ func Settings(tb testing.TB, cluster *embedded.Cluster, o Options) map[string]st
 		"exporting.timeout":            "20s",
 		"exporting.confirm-interval":   "50ms",
 		"exporting.reconcile-interval": "200ms",
+		"exporting.drain":              "500ms",
+		"store.path":                   filepath.Join(tb.TempDir(), "exportgate.db"),
 	}
 	switch o.Discovery {
 	case ByID, ByURL:

@@ -285,3 +285,34 @@ func TestDriveSettlesSlowBrokers(t *testing.T) {
 		}
 	})
 }
+
+// Somebody turned the replicas meanwhile, and the same request as before was on its way again when the goal changed: it
+// must not have the last word.
+func TestTheSameRequestOnceMoreCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := exportingtest.New(3, 3)
+		c.Delay = time.Second
+		f := newFanout(t, c)
+		defer f.Close()
+		run := func(phase exporting.Phase, limit time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			_, err := f.Drive(ctx, exporting.Goal{Phase: phase})
+			return err
+		}
+		if err := run(exporting.PhaseSoftPaused, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			c.SetPhase(i, exporting.PhaseExporting)
+		}
+		_ = run(exporting.PhaseSoftPaused, 100*time.Millisecond) // Its requests are taken, and applied later.
+		if err := run(exporting.PhaseExporting, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Minute)
+		if !all(c.Phases(), exporting.PhaseExporting) {
+			t.Errorf("phases %v", c.Phases())
+		}
+	})
+}

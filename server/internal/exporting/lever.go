@@ -93,6 +93,8 @@ func (f *Fanout) pull(ctx context.Context, l Lever, phase Phase, visible bool, r
 			s.doubt = now.Add(linger)
 		}
 		s.word, s.seen, s.visible = PhaseUnknown, false, visible
+	} else if visible {
+		s.seen, s.visible = false, true // Somebody else turned it meanwhile: the same once more has an effect again.
 	}
 	f.writes.Go(func() {
 		defer cancel()

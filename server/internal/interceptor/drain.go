@@ -6,13 +6,13 @@ import (
 	"google.golang.org/grpc"
 )
 
-// EndWith returns an interceptor that ends the contexts of streams when a context ends, so that those which watch for ever
-// do not keep a server from stopping. A stream whose handler waits for its client alone is not reached.
+// EndWith returns an interceptor that ends the contexts of streams when a context ends, for the same cause, so that those
+// which watch for ever do not keep a server from stopping. A stream whose handler waits for its client alone is not reached.
 func EndWith(end context.Context) grpc.StreamServerInterceptor {
 	return func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		ctx, cancel := context.WithCancel(stream.Context())
-		defer cancel()
-		defer context.AfterFunc(end, cancel)()
+		ctx, cancel := context.WithCancelCause(stream.Context())
+		defer cancel(nil)
+		defer context.AfterFunc(end, func() { cancel(context.Cause(end)) })()
 		return handler(srv, &endingStream{stream, ctx})
 	}
 }

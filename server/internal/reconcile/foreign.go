@@ -88,7 +88,10 @@ func (r *Reconciler) resumedElsewhere(ctx context.Context, term uint64, state ho
 		}
 	}
 	r.observe(ctx, view)
-	if _, live := state.Find(hold.Operator); live {
+	if h, live := state.Find(hold.Operator); live {
+		if h.Asked.After(proven) && h.Asked.After(r.made) {
+			return false // Who asked for it, asked again since.
+		}
 		state, _ = r.opts.Ledger.State()
 		dropped, err := r.opts.Ledger.Drop(ctx, term, state.Revision)
 		r.unlessStored(err)

@@ -68,6 +68,7 @@ func (o *Options) check() error {
 // Reconciler is the loop and the calls that it serves. Its methods may be called by many goroutines at once.
 type Reconciler struct {
 	opts  Options
+	made  time.Time
 	log   *slog.Logger
 	base  context.Context // of operations, which outlive their callers
 	stop  context.CancelFunc
@@ -108,7 +109,7 @@ func New(opts Options) (*Reconciler, error) {
 	}
 	base, stop := context.WithCancel(context.Background())
 	return &Reconciler{
-		opts: opts, log: opts.Logger, base: base, stop: stop, admit: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
+		opts: opts, made: time.Now(), log: opts.Logger, base: base, stop: stop, admit: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		journal: newJournal(), recorder: make(chan struct{}, 1), seen: make(chan struct{}), sighted: map[string]time.Time{},
 		silences: map[exporting.BrokerID]silence{}, stalls: map[exporting.PartitionID]stall{}, looking: make(chan struct{}, 1),
 		foreign: foreign{report: opts.ReportForeign},

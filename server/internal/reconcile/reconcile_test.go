@@ -27,18 +27,20 @@ type rig struct {
 
 	t       *testing.T
 	cluster *exportingtest.Cluster
-	store   *hold.Memory
 	ledger  *hold.Ledger
 	end     func()
 }
 
 func run(t *testing.T, c *exportingtest.Cluster) *rig {
 	t.Helper()
-	return runOn(t, c, hold.NewMemory(), nil)
+	return runOn(t, c, c, hold.NewMemory(), nil)
 }
 
-// runOn runs over a store that may have been used before. change may change the options.
-func runOn(t *testing.T, c *exportingtest.Cluster, store *hold.Memory, change func(*reconcile.Options)) *rig {
+// runOn runs over a store that may have been used before, and speaks to the cluster by way of what stands for it. change
+// may change the options.
+func runOn(t *testing.T, c *exportingtest.Cluster, brokers exporting.Cluster, store hold.Store,
+	change func(*reconcile.Options),
+) *rig {
 	t.Helper()
 	ledger, err := hold.Open(t.Context(), store, "memory")
 	if err != nil {
@@ -51,7 +53,7 @@ func runOn(t *testing.T, c *exportingtest.Cluster, store *hold.Memory, change fu
 	if change != nil {
 		change(&o)
 	}
-	o.Fanout, err = exporting.NewFanout(c, exporting.Options{
+	o.Fanout, err = exporting.NewFanout(brokers, exporting.Options{
 		Concurrency: 8, RequestTimeout: 8 * time.Second, PlanTimeout: 30 * time.Second,
 		ConfirmInterval: 500 * time.Millisecond, RetryInterval: 5 * time.Second, Heed: o.Witness.Heed,
 		Until: reconcile.Until(o.Election, o.Ledger),
@@ -68,7 +70,7 @@ func runOn(t *testing.T, c *exportingtest.Cluster, store *hold.Memory, change fu
 	loops.Go(func() { _ = ledger.Run(ctx) })
 	loops.Go(func() { _ = r.Run(ctx) })
 	return &rig{
-		Reconciler: r, t: t, cluster: c, store: store, ledger: ledger,
+		Reconciler: r, t: t, cluster: c, ledger: ledger,
 		end: sync.OnceFunc(func() { cancel(); loops.Wait(); o.Fanout.Close() }),
 	}
 }

@@ -178,12 +178,12 @@ func toPosition(p exporting.Position) *int64 {
 	return &p.Value
 }
 
-// toStatus converts a status, but for its events.
 func toStatus(s *reconcile.Status) *exportgatev1.Status {
 	out := &exportgatev1.Status{
 		Target: toPhase(s.Target), Observed: toPhase(s.Observed), Settled: s.Settled,
 		UnsettledReason: exporting.Summary(s.Unsettled), Foreign: s.Foreign,
 		Partitions: toPartitions(s), Cluster: toCluster(s.View), Warnings: s.Warnings, Driver: s.Driver,
+		Events: toEvents(s.Events),
 	}
 	if s.Stale != nil {
 		out.Stale = s.Stale.Error()

@@ -84,9 +84,7 @@ func (s *Service) GetStatus(ctx context.Context, _ *exportgatev1.GetStatusReques
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
-	out := toStatus(status)
-	out.Events = toEvents(status.Events)
-	return &exportgatev1.GetStatusResponse{Status: out}, nil
+	return &exportgatev1.GetStatusResponse{Status: toStatus(status)}, nil
 }
 
 // WatchStatus implements ExportingService.
@@ -101,6 +99,9 @@ func (s *Service) WatchStatus(req *exportgatev1.WatchStatusRequest,
 	watch := s.controller.Watch(cursor)
 	for {
 		update, err := watch.Next(ctx)
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // It tells whether the server stops or the client has left.
+		}
 		if err != nil {
 			return s.status(ctx, err)
 		}

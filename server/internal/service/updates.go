@@ -23,6 +23,7 @@ func (u *updates) response(update reconcile.Update) *exportgatev1.WatchStatusRes
 	defer u.mu.Unlock()
 	if u.of != update.Status {
 		u.of, u.status, u.last = update.Status, toStatus(update.Status), nil
+		u.status.Events = nil // Each stream gets its own.
 	}
 	if u.last != nil && u.events == len(update.Events) && u.last.GetCursor() == update.Cursor &&
 		u.last.GetMissedEvents() == update.Missed {

@@ -42,11 +42,14 @@ type Cluster struct {
 	// FailureRate is the part of all requests that fail, by Rand.
 	FailureRate float64
 	Rand        *rand.Rand
+	// Rate is how many records a second each partition gets; none if zero.
+	Rate float64
 
 	mu         sync.Mutex
+	began      time.Time
 	readDelay  time.Duration
 	brokers    []*broker
-	partitions int
+	partitions []*partition
 	pending    exporting.Phase // of a plan; PhaseUnknown if there is none
 	writes     int
 }
@@ -65,9 +68,12 @@ type queued struct {
 
 // New returns a healthy cluster that exports.
 func New(brokers, partitions int) *Cluster {
-	c := &Cluster{partitions: partitions, Rand: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // The same at each run.
+	c := &Cluster{began: time.Now(), Rand: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // The same at each run.
 	for range brokers {
 		c.brokers = append(c.brokers, &broker{phase: exporting.PhaseExporting})
+	}
+	for i := range partitions {
+		c.partitions = append(c.partitions, newPartition(i%brokers, brokers))
 	}
 	return c
 }
@@ -83,8 +89,18 @@ func (c *Cluster) SetFault(i int, f Fault) {
 func (c *Cluster) SetPhase(i int, p exporting.Phase) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.brokers[i].settle()
-	c.brokers[i].phase = p
+	c.settle(i)
+	c.turn(i, p, time.Now())
+}
+
+// SetLeader makes another broker lead a partition, by index.
+func (c *Cluster) SetLeader(partition, broker int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.brokers {
+		c.settle(i)
+	}
+	c.partitions[partition].leader = broker
 }
 
 // Quieten ends the random failures.
@@ -106,8 +122,8 @@ func (c *Cluster) Phases() []exporting.Phase {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var phases []exporting.Phase
-	for _, b := range c.brokers {
-		b.settle()
+	for i, b := range c.brokers {
+		c.settle(i)
 		phases = append(phases, b.phase)
 	}
 	return phases
@@ -121,11 +137,13 @@ func (c *Cluster) Writes() int {
 }
 
 // settle applies the changes that are due.
-func (b *broker) settle() {
+func (c *Cluster) settle(i int) {
+	b := c.brokers[i]
 	for len(b.queued) > 0 && !time.Now().Before(b.queued[0].due) {
-		b.phase = b.queued[0].phase
+		c.turn(i, b.queued[0].phase, b.queued[0].due)
 		b.queued = b.queued[1:]
 	}
+	c.export(i, time.Now())
 }
 
 // advance lets a plan go as far as it gets.
@@ -133,8 +151,8 @@ func (c *Cluster) advance() {
 	if c.pending == exporting.PhaseUnknown {
 		return
 	}
-	for _, b := range c.brokers {
-		b.settle()
+	for i, b := range c.brokers {
+		c.settle(i)
 		switch {
 		case b.phase == c.pending:
 		case b.fault == Down && c.SkipDead:
@@ -143,7 +161,7 @@ func (c *Cluster) advance() {
 		case b.fault == Swallow:
 		default:
 			b.queued = append(b.queued, queued{c.pending, time.Now().Add(c.Delay)})
-			if b.settle(); b.phase != c.pending {
+			if c.settle(i); b.phase != c.pending {
 				return
 			}
 		}
@@ -173,7 +191,7 @@ func (c *Cluster) Topology(context.Context) (*exporting.Topology, error) {
 			t.Levers = append(t.Levers, lever)
 		}
 	}
-	for p := range c.partitions {
+	for p := range len(c.partitions) {
 		e := exporting.ExpectedPartition{ID: exporting.PartitionID{ID: int32(p + 1)}, Replicas: len(c.brokers)}
 		for _, b := range t.Brokers {
 			e.Members = append(e.Members, b.ID)
@@ -217,18 +235,21 @@ func (c *Cluster) show(id string) ([]exporting.Reading, time.Duration, error) {
 		return nil, 0, errors.New("an empty answer")
 	}
 	c.advance()
-	b.settle()
+	for j := range c.brokers {
+		c.settle(j) // What a follower shows is its leader's.
+	}
 	phase := b.phase
 	if b.shown != exporting.PhaseUnknown {
 		phase, b.shown = b.shown, exporting.PhaseUnknown
 	}
 	var readings []exporting.Reading
-	for p := range c.partitions {
+	for p, partition := range c.partitions {
 		r := exporting.Reading{
 			Partition: exporting.PartitionID{ID: int32(p + 1)}, Role: exporting.RoleFollower, Phase: phase,
-			Processed: exporting.At(100), Exported: exporting.At(100), Health: exporting.HealthHealthy,
+			Processed: exporting.At(c.processed(time.Now())), Exported: exporting.At(partition.shown(i, time.Now())),
+			Health: exporting.HealthHealthy,
 		}
-		if p%len(c.brokers) == i {
+		if partition.leader == i {
 			r.Role = exporting.RoleLeader
 		}
 		if p == 0 && b.fault == Inactive {
@@ -259,8 +280,8 @@ func (c *Cluster) Write(ctx context.Context, lever exporting.Lever, phase export
 		c.advance()
 		return nil
 	}
-	b, _, err := c.find(string(lever.ID))
-	b.settle()
+	b, i, err := c.find(string(lever.ID))
+	c.settle(i)
 	switch {
 	case err != nil:
 		return err

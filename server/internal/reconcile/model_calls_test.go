@@ -1,0 +1,227 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/exportgate/exportgate/server/internal/exporting"
+	"github.com/exportgate/exportgate/server/internal/hold"
+	"github.com/exportgate/exportgate/server/internal/reconcile"
+)
+
+func (a act) pauseRequest() reconcile.PauseRequest {
+	req := reconcile.PauseRequest{Hold: a.id, Phase: a.phase, TTL: a.ttl, Owner: "model"}
+	if a.id == hold.Operator && a.broker == 0 {
+		req.TTL = 0
+	}
+	return req
+}
+
+func (s *stage) pause(a act) string {
+	req := a.pauseRequest()
+	began := time.Now()
+	s.model.target(began)
+	old := s.model[a.id]
+	if s.model[hold.Operator] == nil && a.id != hold.Operator && s.paused {
+		s.model[hold.Operator] = &claim{open: true, disturbed: true} // It may be adopted.
+	}
+	result, err := s.rig.Pause(s.t.Context(), req)
+	failed, unsettled := errors.AsType[*reconcile.NotSettledError](err)
+	switch {
+	case err != nil && !unsettled:
+		if refused := is[*exporting.IncompleteTopologyError](err) || is[*exporting.UnsafeTransitionError](err) ||
+			is[*reconcile.HoldExpiredError](err) || old != nil && old.open && is[*reconcile.SupersededError](err); !refused {
+			return fmt.Sprintf("pause: %v", err)
+		}
+		if is[*reconcile.HoldExpiredError](err) || is[*reconcile.SupersededError](err) || old != nil && old.phase == a.phase && old.open {
+			s.open(a.id)
+		}
+		return ""
+	case unsettled:
+		s.open(a.id)
+		if failed.Outcome == reconcile.OutcomeReverted && old == nil && s.model[a.id] != nil && !s.down {
+			return fmt.Sprintf("pause: %v", err)
+		}
+		return ""
+	}
+	// Success: every broker truly shows at least what was asked for, and the hold is there until it was promised.
+	for i, phase := range s.cluster.Phases() {
+		if phase < a.phase {
+			return fmt.Sprintf("paused successfully, but broker %d is %v", i, phase)
+		}
+	}
+	h := result.Hold
+	renewal := old != nil && !old.open && old.phase == a.phase && (old.expires.IsZero() || began.Before(old.expires))
+	if renewal && h.UID != old.uid {
+		return fmt.Sprintf("hold %s got another uid by a renewal", a.id)
+	}
+	least := began.Add(req.TTL)
+	switch {
+	case req.TTL == 0 && !h.Expires.IsZero(), renewal && !h.Expires.IsZero() && (old.expires.IsZero() || h.Expires.Before(old.expires)),
+		req.TTL != 0 && !h.Expires.IsZero() && h.Expires.Before(least.Add(-time.Second)):
+		return fmt.Sprintf("hold %s expires at %v, too early", a.id, h.Expires)
+	}
+	if renewal {
+		old.expires = h.Expires
+		return ""
+	}
+	s.model[a.id] = &claim{
+		uid: h.UID, phase: h.Phase, expires: h.Expires, settled: h.Settled, stored: s.cluster.Stored(),
+		disturbed: old != nil && old.disturbed && h.Created.Before(began),
+	}
+	return ""
+}
+
+func (s *stage) open(id string) {
+	if s.model[id] == nil {
+		s.model[id] = &claim{}
+	}
+	s.model[id].open = true
+}
+
+func (s *stage) renew(a act) string {
+	began := time.Now()
+	s.model.target(began)
+	c := s.model[a.id]
+	if c == nil || c.open {
+		if _, err := s.rig.Pause(s.t.Context(), reconcile.PauseRequest{Renew: "nobody"}); !is[*reconcile.HoldNotFoundError](err) {
+			return fmt.Sprintf("renewed nobody's hold: %v", err)
+		}
+		return ""
+	}
+	result, err := s.rig.Pause(s.t.Context(), reconcile.PauseRequest{Renew: c.uid, TTL: a.ttl})
+	switch {
+	case is[*reconcile.NotSettledError](err): // It was renewed all the same.
+		s.open(a.id)
+	case is[*reconcile.HoldExpiredError](err) && !c.expires.IsZero() && time.Since(began) >= a.ttl:
+		delete(s.model, a.id)
+	case err != nil:
+		return fmt.Sprintf("renew: %v", err)
+	case !c.expires.IsZero() && !result.Hold.Expires.IsZero() && result.Hold.Expires.Before(c.expires):
+		return "a renewal shortened a hold"
+	default:
+		c.expires = result.Hold.Expires
+	}
+	return ""
+}
+
+func (s *stage) resume(a act) string {
+	began := time.Now()
+	s.model.target(began)
+	c := s.model[a.id]
+	drained := c != nil && !c.open && (c.phase == soft || began.Sub(c.settled) > 30*time.Second)
+	passed := drained && c.passed(s.cluster.Stored())
+	result, err := s.rig.Resume(s.t.Context(), reconcile.ResumeRequest{Hold: a.id})
+	if is[*reconcile.NotSettledError](err) {
+		delete(s.model, a.id)
+		return ""
+	}
+	_, broken := errors.AsType[*reconcile.HoldBrokenError](err)
+	switch {
+	case a.id == hold.Operator && !is[*reconcile.HeldByOthersError](err) && err != nil:
+		return fmt.Sprintf("resume: %v", err)
+	case a.id == hold.Operator:
+		if err == nil {
+			s.paused = false
+		}
+	case c == nil:
+		if err == nil && result.Hold == nil {
+			return "released a hold that never was"
+		}
+		return ""
+	case c.open && is[*reconcile.HoldNotFoundError](err):
+		delete(s.model, a.id)
+		return ""
+	case c.open:
+	case err == nil && passed:
+		return fmt.Sprintf("hold %s is told to be intact, but positions passed: %v at first, then %v", a.id, c.stored, s.cluster.Stored())
+	case broken && !c.disturbed && !s.down:
+		return fmt.Sprintf("a false alarm: %v", err)
+	case err != nil && !broken:
+		return fmt.Sprintf("resume %s: %v", a.id, err)
+	}
+	delete(s.model, a.id)
+	if s.model.target(time.Now()) == exports {
+		s.paused = false
+	}
+	return ""
+}
+
+// passed reports whether a position moved for good. What a hard pause still lets through is no breach: it lands before the
+// hold counts.
+func (c *claim) passed(stored []int64) bool {
+	for i, position := range stored {
+		if position > c.stored[i]+lateFlush {
+			return true
+		}
+	}
+	return false
+}
+
+// lateFlush is more than exporters buffer at ten records a second.
+const lateFlush = 60
+
+// crashIn kills the server during a call.
+func (s *stage) crashIn(a act) string {
+	ctx, cancel := context.WithCancel(s.t.Context())
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if a.what == "crash in pause" {
+			_, _ = s.rig.Pause(ctx, a.pauseRequest())
+			return
+		}
+		_, _ = s.rig.Resume(ctx, reconcile.ResumeRequest{Hold: a.id})
+	}()
+	wait(a.life)
+	s.open(a.id)
+	s.model[a.id].disturbed = true
+	if s.paused {
+		s.open(hold.Operator) // It may have been adopted.
+	}
+	s.crash()
+	cancel()
+	<-done
+	return ""
+}
+
+// check compares the ledger and the brokers with the model, when all is quiet.
+func (s *stage) check() string {
+	now := time.Now()
+	s.model.target(now)
+	state, _ := s.rig.ledger.State()
+	for id, c := range s.model {
+		h, live := state.Find(id)
+		switch {
+		case c.open && !live:
+			delete(s.model, id)
+		case c.open:
+			c.phase, c.expires = h.Phase, h.Expires
+			if h.Settled.IsZero() {
+				return fmt.Sprintf("hold %s has not settled", id)
+			}
+		case !live:
+			return fmt.Sprintf("hold %s is lost; the ledger: %+v", id, state)
+		case h.Phase != c.phase || !h.Expires.Equal(c.expires) || h.UID != c.uid:
+			return fmt.Sprintf("hold %s is %+v, and ought to be %+v", id, h, c)
+		}
+	}
+	for i := range state.Holds {
+		if s.model[state.Holds[i].ID] == nil {
+			return fmt.Sprintf("hold %s was invented; the ledger: %+v", state.Holds[i].ID, state)
+		}
+	}
+	target := s.model.target(now)
+	phases := s.cluster.Phases()
+	if target == exports && s.paused {
+		return "" // Nobody here asked for that, and nobody here may end it.
+	}
+	if slices.ContainsFunc(phases, func(p exporting.Phase) bool { return p != target }) {
+		return fmt.Sprintf("the holds ask for %v, the brokers are %v; the ledger: %+v", target, phases, state)
+	}
+	return ""
+}
