@@ -473,7 +473,7 @@ type Status struct {
 	Events []*Event `protobuf:"bytes,9,rep,name=events,proto3" json:"events,omitempty"`
 	// What deserves an operator's attention: a hold that never expires, a broker that cannot be read.
 	Warnings []string `protobuf:"bytes,10,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	// Holds that have ended, the last one last. They are kept for a while and up to a number, so that releasing one again
+	// The last 50 holds that have ended, the last one last. More are remembered for a while, so that releasing one again
 	// can repeat its answer.
 	History []*EndedHold `protobuf:"bytes,11,rep,name=history,proto3" json:"history,omitempty"`
 	// The ledger of holds cannot be read or written: target, holds and history are as they were last known. Empty when

@@ -23,13 +23,18 @@ func (e *SupersededError) Error() string {
 	return fmt.Sprintf("a later call changed hold %q meanwhile and has the word now; this call undid nothing", e.Hold)
 }
 
-// HoldNotFoundError refuses what needs a hold that is not known.
+// HoldNotFoundError refuses what needs a hold that is not known, or not live any more.
 type HoldNotFoundError struct {
 	Hold string // its id, or its uid where that was asked for
+	// Released says when and by whom it was released, empty if it is not known.
+	Released string
 }
 
 // Error names the hold.
 func (e *HoldNotFoundError) Error() string {
+	if e.Released != "" {
+		return fmt.Sprintf("hold %q was %s, and cannot be renewed", e.Hold, e.Released)
+	}
 	return fmt.Sprintf("there is no hold %q, and none is remembered: it was never placed, or ended long ago", e.Hold)
 }
 
@@ -71,7 +76,7 @@ type HeldByOthersError struct {
 
 // Error names the holds and the ways out.
 func (e *HeldByOthersError) Error() string {
-	return fmt.Sprintf("exporting stays paused, because %s keep it so: release them by name, or use force to end all",
+	return fmt.Sprintf("exporting stays paused, held by %s: release by name, or use force to end every hold",
 		strings.Join(e.Holds, ", "))
 }
 

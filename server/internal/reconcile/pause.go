@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
@@ -197,8 +198,10 @@ func (r *Reconciler) renew(ctx context.Context, req PauseRequest) (hold.Placed, 
 func notRenewed(state *hold.State, uid string) error {
 	e, known := state.LastUID(uid)
 	switch {
-	case !known, e.How == hold.Released:
-		return &HoldNotFoundError{uid}
+	case !known:
+		return &HoldNotFoundError{Hold: uid}
+	case e.How == hold.Released:
+		return &HoldNotFoundError{e.Hold.ID, fmt.Sprintf("released at %s by %s", e.At.UTC().Format(time.RFC3339), e.By)}
 	case e.How == hold.Expired:
 		return &HoldExpiredError{e.Hold.ID, e.At}
 	}

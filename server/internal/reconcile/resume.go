@@ -152,7 +152,7 @@ func answer(state *hold.State, id string, ended *hold.Ended, known bool) error {
 	case id == hold.Operator:
 		return nil
 	case !known:
-		return &HoldNotFoundError{id}
+		return &HoldNotFoundError{Hold: id}
 	case ended.How == hold.Expired:
 		return &HoldExpiredError{id, ended.At}
 	case ended.How != hold.Released, ended.Continuity == hold.Broken, ended.Continuity == hold.Unknown:

@@ -178,6 +178,9 @@ func toPosition(p exporting.Position) *int64 {
 	return &p.Value
 }
 
+// maxHistory is how many of the holds that have ended a status shows: what a person looks at.
+const maxHistory = 50
+
 func toStatus(s *reconcile.Status) *exportgatev1.Status {
 	out := &exportgatev1.Status{
 		Target: toPhase(s.Target), Observed: toPhase(s.Observed), Settled: s.Settled,
@@ -191,8 +194,9 @@ func toStatus(s *reconcile.Status) *exportgatev1.Status {
 	for i := range s.Holds {
 		out.Holds = append(out.Holds, toLiveHold(s, &s.Holds[i]))
 	}
-	for i := range s.History {
-		e := &s.History[i]
+	history := s.History[max(0, len(s.History)-maxHistory):]
+	for i := range history {
+		e := &history[i]
 		out.History = append(out.History, &exportgatev1.EndedHold{
 			Hold: toHold(&e.Hold, e.Continuity), EndTime: toTime(e.At), End: toEnd(e.How), EndedBy: e.By,
 		})
