@@ -66,7 +66,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := openStore(ctx, cfg, log)
+	store, err := openStore(cfg, log)
 	if err != nil {
 		return nil, errors.Join(err, brokers.Close())
 	}
