@@ -1,0 +1,426 @@
+package etcdtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+
+	"github.com/exportgate/exportgate/server/internal/hold"
+	"github.com/exportgate/exportgate/server/internal/store/etcd"
+	"github.com/exportgate/exportgate/server/internal/store/etcd/etcdtest/cluster"
+	"github.com/exportgate/exportgate/server/internal/store/storetest"
+)
+
+func TestConformance(t *testing.T) {
+	c := start(t)
+	var prefixes atomic.Int32
+	storetest.Run(t, func(*testing.T) storetest.Open {
+		opts := etcd.Options{Endpoints: c.Endpoints(), Prefix: fmt.Sprint("/test/", prefixes.Add(1)), Name: "test"}
+		return func() (hold.Store, error) { return etcd.Open(opts) }
+	})
+}
+
+func record(revision uint64) hold.Record {
+	return hold.Record{Revision: revision, Data: fmt.Appendf(nil, "record %d", revision)}
+}
+
+// holds checks what the store holds.
+func holds(t *testing.T, s *etcd.Store, revision uint64) {
+	t.Helper()
+	r, err := s.Read(t.Context())
+	if want := record(revision); err != nil || r.Revision != want.Revision || string(r.Data) != string(want.Data) {
+		t.Errorf("read revision %d, %q and %v, want revision %d", r.Revision, r.Data, err, revision)
+	}
+}
+
+// watch watches in the background and sends the revisions that it is told.
+func watch(t *testing.T, s *etcd.Store) (revisions <-chan uint64, ended <-chan error, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	told, end := make(chan uint64, 1000), make(chan error, 1)
+	go func() { end <- s.Watch(ctx, func(r hold.Record) { told <- r.Revision }) }()
+	t.Cleanup(cancel)
+	return told, end, cancel
+}
+
+// until waits until a watch tells of a revision.
+func until(t *testing.T, revisions <-chan uint64, want uint64) {
+	t.Helper()
+	late := time.After(patience)
+	for last := uint64(0); last != want; {
+		select {
+		case r := <-revisions:
+			if r < last || r > want {
+				t.Fatalf("told of revision %d after %d, want %d", r, last, want)
+			}
+			last = r
+		case <-late:
+			t.Fatalf("not told of revision %d, only %d", want, last)
+		}
+	}
+}
+
+// Without a quorum nothing can be read or written, which is known within the request's time; afterwards all is as before.
+func TestQuorumLoss(t *testing.T) {
+	c := start(t)
+	s := open(t, "a", c.Endpoints()...)
+	must(t, s.Swap(t.Context(), record(1)))
+	_, ended, _ := watch(t, s)
+	c.Stop(0)
+	c.Stop(1)
+
+	began := time.Now()
+	if r, err := s.Read(t.Context()); err == nil {
+		t.Errorf("read revision %d without a quorum", r.Revision)
+	}
+	err := s.Swap(t.Context(), record(2))
+	if err == nil || errors.Is(err, hold.ErrConflict) {
+		t.Errorf("a write without a quorum: %v", err)
+	}
+	if took := time.Since(began); took > 3*timeout {
+		t.Errorf("it took %v to fail twice", took)
+	}
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), c.Endpoint(2)) {
+			t.Errorf("the watch ended with %v, want an error that names the endpoints", err)
+		}
+	case <-time.After(patience):
+		t.Error("the watch goes on without a quorum")
+	}
+
+	c.StartMembers(0, 1)
+	var last hold.Record
+	eventually(t, "read with a quorum", func() (err error) {
+		last, err = s.Read(t.Context())
+		return err
+	})
+	if last.Revision == 2 && !isUncertain(err) {
+		t.Errorf("a write happened that failed for certain: %v", err)
+	}
+	must(t, s.Swap(t.Context(), record(last.Revision+1)))
+	holds(t, s, last.Revision+1)
+}
+
+func isUncertain(err error) bool {
+	_, is := errors.AsType[*hold.UncertainError](err)
+	return is
+}
+
+// A write that reaches no member certainly did not happen; one that is not answered may come later.
+func TestUncertainWrites(t *testing.T) {
+	c := start(t)
+	proxies, endpoints := cluster.Proxies(t, c.Endpoints())
+	s, direct := open(t, "a", endpoints...), open(t, "b", c.Endpoints()...)
+	must(t, s.Swap(t.Context(), record(1)))
+
+	for _, p := range proxies {
+		p.Hang()
+	}
+	if err := s.Swap(t.Context(), record(2)); !isUncertain(err) {
+		t.Errorf("a write that was not answered: %v, want it uncertain", err)
+	}
+	holds(t, direct, 1)
+	for _, p := range proxies {
+		p.Cut()
+	}
+	eventually(t, "a write that reaches nobody is certain to fail", func() error {
+		switch err := s.Swap(t.Context(), record(2)); {
+		case isUncertain(err): // Of the connections that hung some may not have noticed yet.
+			return err
+		case err == nil, !strings.Contains(err.Error(), "refused") && !strings.Contains(err.Error(), "reset"),
+			!strings.Contains(err.Error(), endpoints[0]):
+			t.Errorf("a write that reached nobody: %v, want an error that names the endpoints and why", err)
+		}
+		return nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := direct.Swap(ctx, record(2)); err == nil || isUncertain(err) {
+		t.Errorf("a write whose context was over: %v", err)
+	}
+	for _, p := range proxies {
+		p.Heal()
+	}
+	eventually(t, "write after all is well", func() error {
+		r, err := s.Read(t.Context())
+		if err != nil {
+			return err
+		}
+		return s.Swap(t.Context(), record(r.Revision+1))
+	})
+}
+
+// One member of three that hangs costs reads half their time at most.
+func TestOneMemberHangs(t *testing.T) {
+	c := start(t)
+	proxies, endpoints := cluster.Proxies(t, c.Endpoints())
+	s := open(t, "a", endpoints...)
+	must(t, s.Swap(t.Context(), record(1)))
+	for range 9 {
+		holds(t, s, 1) // Every connection is there.
+	}
+	proxies[0].Hang()
+	for range 9 {
+		holds(t, s, 1)
+	}
+}
+
+// What was compacted while the connections were cut is not missed: the watch begins anew.
+func TestCompactionUnderAWatch(t *testing.T) {
+	c := start(t)
+	proxies, endpoints := cluster.Proxies(t, c.Endpoints())
+	s, direct, raw := open(t, "a", endpoints...), open(t, "b", c.Endpoints()...), client(t, c)
+	must(t, direct.Swap(t.Context(), record(1)))
+	revisions, ended, stop := watch(t, s)
+	until(t, revisions, 1)
+	for _, p := range proxies {
+		p.Hang() // Not for long: the store is not lost.
+	}
+	for revision := uint64(2); revision <= 10; revision++ {
+		must(t, direct.Swap(t.Context(), record(revision)))
+	}
+	answer, err := raw.Get(t.Context(), prefix)
+	must(t, err)
+	_, err = raw.Compact(t.Context(), answer.Header.GetRevision())
+	must(t, err)
+	for _, p := range proxies {
+		p.Cut() // The watch has to be made again, from before the compaction.
+		p.Heal()
+	}
+	until(t, revisions, 10)
+	must(t, direct.Swap(t.Context(), record(11)))
+	until(t, revisions, 11)
+	stop()
+	must(t, <-ended)
+}
+
+// client is a plain client, for what others do to the keys.
+func client(t *testing.T, c *cluster.Cluster) *clientv3.Client {
+	t.Helper()
+	raw, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints(), Logger: zap.NewNop()})
+	must(t, err)
+	t.Cleanup(func() { _ = raw.Close() }) // It returns that it was closed.
+	return raw
+}
+
+// Whichever member stops, the store comes back, and no write that was acknowledged is lost.
+func TestMembersRestart(t *testing.T) {
+	c := start(t)
+	s, other := open(t, "a", c.Endpoints()...), open(t, "b", c.Endpoints()...)
+	revisions, _, _ := watch(t, other)
+	last := uint64(0)
+	write := func() {
+		eventually(t, "write", func() error {
+			r, err := s.Read(t.Context())
+			if err != nil {
+				return err
+			}
+			if r.Revision < last {
+				t.Fatalf("revision %d after %d was acknowledged", r.Revision, last)
+			}
+			last = r.Revision
+			if err := s.Swap(t.Context(), record(last+1)); err != nil {
+				return err
+			}
+			last++
+			return nil
+		})
+	}
+	for range 3 {
+		write()
+		leader := c.Leader()
+		if leader < 0 {
+			t.Fatal("no member leads")
+		}
+		c.Stop(leader)
+		write()
+		write()
+		c.StartMembers(leader)
+		eventually(t, "a leader", func() error {
+			if c.Leader() < 0 {
+				return errors.New("no member leads")
+			}
+			return nil
+		})
+	}
+	holds(t, other, last)
+	late := time.After(patience)
+	for told := uint64(0); told != last; {
+		select {
+		case told = <-revisions:
+		case <-late:
+			t.Fatalf("not told of revision %d", last)
+		}
+	}
+}
+
+// What somebody else did to the key is found by everybody who reads, told by the watch, and never replaced.
+func TestDamage(t *testing.T) {
+	c := start(t)
+	raw := client(t, c)
+	key := prefix + "/ledger"
+	tests := []struct {
+		name, want string
+		do         func(context.Context) error
+		fresh      string // what one that opens afterwards says; as want if empty
+	}{
+		{"written by hand", "did not write it", func(ctx context.Context) error {
+			_, err := raw.Put(ctx, key, "nonsense")
+			return err
+		}, ""},
+		{"written again", "written by hand", func(ctx context.Context) error {
+			answer, err := raw.Get(ctx, key)
+			must(t, err)
+			_, err = raw.Put(ctx, key, string(answer.Kvs[0].Value))
+			return err
+		}, ""},
+		{"of a newer program", "a newer exportgate", func(ctx context.Context) error {
+			_, err := raw.Put(ctx, key, `{"exportgate":2,"revision":3}`+"\nx")
+			return err
+		}, ""},
+		{"deleted", "restart", func(ctx context.Context) error {
+			_, err := raw.Delete(ctx, key)
+			return err
+		}, "none"},
+		{"deleted and restored", "written by hand", func(ctx context.Context) error {
+			answer, err := raw.Get(ctx, key)
+			must(t, err)
+			_, err = raw.Delete(ctx, key)
+			must(t, err)
+			_, err = raw.Put(ctx, key, string(answer.Kvs[0].Value))
+			return err
+		}, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := raw.Delete(t.Context(), key)
+			must(t, err)
+			s := open(t, "a", c.Endpoints()...)
+			must(t, s.Swap(t.Context(), record(1)))
+			must(t, s.Swap(t.Context(), record(2)))
+			revisions, ended, _ := watch(t, s)
+			until(t, revisions, 2)
+			must(t, test.do(t.Context()))
+
+			_, err = s.Read(t.Context())
+			damaged(t, err, test.want)
+			damaged(t, <-ended, test.want)
+			if err := s.Swap(t.Context(), record(3)); !errors.Is(err, hold.ErrConflict) && test.name != "deleted" {
+				t.Errorf("it was replaced: %v", err)
+			}
+			r, err := open(t, "b", c.Endpoints()...).Read(t.Context())
+			if test.fresh == "none" {
+				if err != nil || r.Revision != 0 {
+					t.Errorf("one that opens afterwards reads revision %d and %v", r.Revision, err)
+				}
+				return
+			}
+			damaged(t, err, test.want)
+		})
+	}
+}
+
+func damaged(t *testing.T, err error, want string) {
+	t.Helper()
+	d, is := errors.AsType[*hold.DamagedError](err)
+	if !is || !strings.Contains(err.Error(), want) || !strings.Contains(d.Where, prefix+"/ledger") {
+		t.Errorf("got %v, want a DamagedError that names the key and says %q", err, want)
+	}
+}
+
+// An etcd that is full refuses writes and serves reads. The write that first meets the limit may fail and be made all the
+// same, so that such a failure must not pass for a certain one.
+func TestNoSpace(t *testing.T) {
+	c := cluster.Start(t, 1, 100*time.Millisecond, time.Second, func(config *embed.Config) { config.QuotaBackendBytes = 4 << 20 })
+	s := open(t, "a", c.Endpoints()...)
+	large := hold.Record{Data: make([]byte, hold.MaxRecord)}
+	failures := 0
+	for range 10 {
+		r, err := s.Read(t.Context())
+		must(t, err)
+		large.Revision = r.Revision + 1
+		if err := s.Swap(t.Context(), large); err != nil {
+			failures++
+			if !isUncertain(err) || !strings.Contains(err.Error(), "space") {
+				t.Fatalf("a write to a full etcd: %v, want it uncertain", err)
+			}
+		}
+	}
+	if failures < 5 {
+		t.Errorf("%d writes of 10 failed", failures)
+	}
+}
+
+// A password is enough for everything, also after the members that gave tokens for it were restarted.
+func TestPassword(t *testing.T) {
+	c := start(t)
+	raw := client(t, c)
+	_, err := raw.UserAdd(t.Context(), "root", "secret")
+	must(t, err)
+	_, err = raw.UserGrantRole(t.Context(), "root", "root")
+	must(t, err)
+	_, err = raw.UserAdd(t.Context(), "gate", "word")
+	must(t, err)
+	_, err = raw.RoleAdd(t.Context(), "gate")
+	must(t, err)
+	_, err = raw.RoleGrantPermission(t.Context(), "gate", prefix+"/", clientv3.GetPrefixRangeEnd(prefix+"/"),
+		clientv3.PermissionType(clientv3.PermReadWrite))
+	must(t, err)
+	_, err = raw.UserGrantRole(t.Context(), "gate", "gate")
+	must(t, err)
+	_, err = raw.AuthEnable(t.Context())
+	must(t, err)
+
+	with := func(password string) *etcd.Store {
+		s, err := etcd.Open(etcd.Options{
+			Endpoints: c.Endpoints(), Prefix: prefix, Name: "a", LeaseTTL: ttl, Username: "gate", Password: password,
+		})
+		must(t, err)
+		t.Cleanup(func() { must(t, s.Close()) })
+		return s
+	}
+	if _, err := with("wrong").Read(t.Context()); err == nil || !strings.Contains(err.Error(), "authentication failed") {
+		t.Errorf("with a wrong password: %v", err)
+	}
+	if _, err := open(t, "b", c.Endpoints()...).Read(t.Context()); err == nil || !strings.Contains(err.Error(), "user name is empty") {
+		t.Errorf("without a password: %v", err)
+	}
+	s := with("word")
+	must(t, s.Swap(t.Context(), record(1)))
+	revisions, _, _ := watch(t, s)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Election().Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		must(t, <-ended)
+	})
+	drives := func() error {
+		if _, ok, _ := s.Election().Term(); !ok {
+			return errors.New("it does not drive")
+		}
+		return nil
+	}
+	eventually(t, "drive", drives)
+	for i := range 3 {
+		c.Stop(i)
+		c.StartMembers(i)
+		eventually(t, "read", func() error {
+			_, err := s.Read(t.Context())
+			return err
+		})
+	}
+	holds(t, s, 1)
+	eventually(t, "write", func() error { return s.Swap(t.Context(), record(2)) })
+	until(t, revisions, 2)
+	eventually(t, "drive again", drives)
+}
