@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 	"github.com/exportgate/exportgate/server"
@@ -43,7 +44,8 @@ type Route interface {
 	Resume(ctx context.Context, request *exportgatev1.ResumeRequest) Outcome
 	GetStatus(ctx context.Context) Outcome
 
-	close()
+	// Close ends its connections. Calls that are under way fail.
+	Close()
 }
 
 // Outcome is what a call was told, the same through both doors.
@@ -62,6 +64,8 @@ type Outcome struct {
 	Status  *exportgatev1.Status
 	Hold    *exportgatev1.Hold
 	Changes []*exportgatev1.Change
+	// Forced has the holds that a resume by force ended, and Unrecorded those of them of which the ledger does not say so yet.
+	Forced, Unrecorded []*exportgatev1.Hold
 	// Err is that no answer came, or one that contradicts itself.
 	Err error
 }
@@ -80,17 +84,25 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("%d %s %s: %s %v (%d replicas named)", o.HTTP, o.Code, o.Reason, o.Message, o.Metadata, len(o.Failures))
 }
 
-// dial opens a route to a server.
-func dial(s *server.Server, door Door) (Route, error) {
+// address is where a server's door listens.
+func address(s *server.Server, door Door) string {
+	if door == GRPC {
+		return s.GRPCAddr().String()
+	}
+	return s.HTTPAddr().String()
+}
+
+// Dial opens a route through the door that listens at an address, such as "127.0.0.1:34567". Whoever opened it closes it.
+func Dial(door Door, address string) (Route, error) {
 	switch door {
 	case GRPC:
-		conn, err := grpc.NewClient(s.GRPCAddr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			return nil, fmt.Errorf("dial the gRPC door: %w", err)
 		}
 		return &grpcRoute{conn, exportgatev1.NewExportingServiceClient(conn)}, nil
 	case HTTP:
-		base := "http://" + s.HTTPAddr().String() + "/actuator/exporting"
+		base := "http://" + address + "/actuator/exporting"
 		return &httpRoute{base, &http.Client{Transport: &http.Transport{}}}, nil
 	}
 	return nil, fmt.Errorf("there is no door %q", door)
@@ -102,7 +114,7 @@ type grpcRoute struct {
 	client exportgatev1.ExportingServiceClient
 }
 
-func (r *grpcRoute) close() { _ = r.conn.Close() }
+func (r *grpcRoute) Close() { _ = r.conn.Close() }
 
 func (r *grpcRoute) Pause(ctx context.Context, request *exportgatev1.PauseRequest) Outcome {
 	response, err := r.client.Pause(ctx, request)
@@ -128,7 +140,10 @@ func outcome(response proto.Message, err error) Outcome {
 	case *exportgatev1.PauseResponse:
 		return Outcome{Status: r.GetStatus(), Hold: r.GetHold(), Changes: r.GetChanges()}
 	case *exportgatev1.ResumeResponse:
-		return Outcome{Status: r.GetStatus(), Hold: r.GetReleased(), Changes: r.GetChanges()}
+		return Outcome{
+			Status: r.GetStatus(), Hold: r.GetReleased(), Changes: r.GetChanges(),
+			Forced: r.GetForced(), Unrecorded: r.GetUnrecorded(),
+		}
 	case *exportgatev1.GetStatusResponse:
 		return Outcome{Status: r.GetStatus()}
 	}
@@ -154,7 +169,7 @@ type httpRoute struct {
 	client *http.Client
 }
 
-func (r *httpRoute) close() { r.client.CloseIdleConnections() }
+func (r *httpRoute) Close() { r.client.CloseIdleConnections() }
 
 func (r *httpRoute) Pause(ctx context.Context, request *exportgatev1.PauseRequest) Outcome {
 	return r.call(ctx, http.MethodPost, "/pause", request, &exportgatev1.PauseResponse{})
@@ -203,6 +218,11 @@ func query(request proto.Message) string {
 	values := url.Values{}
 	request.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		text := value.String()
+		if field.Kind() == protoreflect.MessageKind { // the ttl
+			if d, ok := value.Message().Interface().(*durationpb.Duration); ok {
+				text = d.AsDuration().String()
+			}
+		}
 		if field.Kind() == protoreflect.EnumKind {
 			word := strings.TrimPrefix(string(field.Enum().Values().ByNumber(value.Enum()).Name()), "ON_FAILURE_")
 			text = strings.ToLower(word)

@@ -93,7 +93,7 @@ func Start(tb testing.TB, o Options) *Harness {
 	}()
 	h.close = sync.OnceFunc(func() {
 		for _, route := range h.routes {
-			route.close()
+			route.Close()
 		}
 		if err := h.Stop(); err != nil {
 			tb.Errorf("the server does not end well: %v", err)
@@ -182,7 +182,7 @@ func (h *Harness) Route(tb testing.TB, door Door) Route {
 	route, ok := h.routes[door]
 	if !ok {
 		var err error
-		if route, err = dial(h.Server, door); err != nil {
+		if route, err = Dial(door, address(h.Server, door)); err != nil {
 			tb.Fatal(err)
 		}
 		h.routes[door] = route
