@@ -15,6 +15,9 @@ GOLANGCI_LINT_VERSION := v2.15.0
 # What the protos must not break; empty skips nothing: there is then nothing to compare with.
 BUF_BREAKING_AGAINST ?= .git\#branch=main
 
+# Modules beside the main one: what only tests need, and too heavy for everybody's go.sum.
+NESTED := server/internal/store/etcd/etcdtest
+
 VERSION ?= dev
 FUZZ_TIME ?= 30s
 BENCH_TIME ?= 20x
@@ -34,10 +37,12 @@ build: ## Build the program into .tmp/exportgate
 .PHONY: test
 test: ## Run every test with the race detector
 	go test -race -shuffle=on ./...
+	@for module in $(NESTED); do (cd $$module && set -x && go test -race -shuffle=on ./...); done
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint $(BIN)/buf ## Lint the Go code and the protos
 	golangci-lint run
+	@for module in $(NESTED); do (cd $$module && set -x && golangci-lint run --config $(abspath .golangci.yml)); done
 	buf lint
 	buf format --diff --exit-code
 
@@ -55,6 +60,7 @@ check: ## Fail if gen/ or go.mod is not what their sources say
 	test "$$before" = "$$(cat $$(git ls-files --cached --others --exclude-standard gen) | sha256sum)" || \
 		{ echo 'gen/ is stale: run make generate and commit what changed' >&2; git status --short gen >&2; exit 1; }
 	go mod tidy -diff
+	@for module in $(NESTED); do (cd $$module && set -x && go mod tidy -diff); done
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder of foreign bytes, FUZZ_TIME each
@@ -72,6 +78,7 @@ bench: ## Measure against the limits, side by side; docs/performance.md explains
 .PHONY: soak
 soak: ## Run the long checks whole: random scenarios, faults, fuzzing
 	go test -count=1 -run TestAnythingThatEndsQuietlySettles ./server/internal/reconcile -rapid.checks=100000 -timeout 30m
+	go test -count=1 -run TestModel ./server/internal/reconcile -rapid.checks=10000 -timeout 30m
 	go test -race -count=1 ./server/servertest -timeout 30m -soak
 	$(MAKE) fuzz
 

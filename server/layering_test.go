@@ -25,6 +25,7 @@ var layers = []struct {
 	{"server/internal/hold", 2},
 	{"server/internal/reconcile", 3},
 	{"server/internal/store/storetest", 3},
+	{"server/internal/store/etcd/etcdtest", 6},
 	{"server/internal/store", 4},
 	{"server/internal/zeebe", 4},
 	{"server/internal/embedded", 4},
