@@ -36,7 +36,7 @@ func fromPause(req *exportgatev1.PauseRequest) (reconcile.PauseRequest, error) {
 	if req.GetSoft() {
 		asked.Phase = exporting.PhaseSoftPaused
 	}
-	if req.Ttl != nil {
+	if req.GetTtl() != nil {
 		if asked.TTL, err = fromTTL(req); err != nil {
 			return reconcile.PauseRequest{}, err
 		}
