@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/exportgate/exportgate/server/internal/reconcile"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/exportgate/exportgate/server/internal/reconcile"
 	"github.com/exportgate/exportgate/server/internal/store/etcd/etcdtest/cluster"
 )
 
@@ -122,7 +122,7 @@ func TestKeyTakenAway(t *testing.T) {
 		"revoked": func() error {
 			answer, err := raw.Get(t.Context(), key)
 			must(t, err)
-			_, err = raw.Revoke(t.Context(), clientv3.LeaseID(answer.Kvs[0].Lease))
+			_, err = raw.Revoke(t.Context(), clientv3.LeaseID(answer.Kvs[0].GetLease()))
 			return err
 		},
 	} {

@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/exportgate/exportgate/server/internal/reconcile"
 	"github.com/exportgate/exportgate/server/internal/store/etcd"
+	"go.uber.org/goleak"
+
 	"github.com/exportgate/exportgate/server/internal/store/etcd/etcdtest/cluster"
 )
 

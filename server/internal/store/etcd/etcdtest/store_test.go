@@ -9,14 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/exportgate/exportgate/server/internal/hold"
+	"github.com/exportgate/exportgate/server/internal/store/etcd"
+	"github.com/exportgate/exportgate/server/internal/store/storetest"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 
-	"github.com/exportgate/exportgate/server/internal/hold"
-	"github.com/exportgate/exportgate/server/internal/store/etcd"
 	"github.com/exportgate/exportgate/server/internal/store/etcd/etcdtest/cluster"
-	"github.com/exportgate/exportgate/server/internal/store/storetest"
 )
 
 func TestConformance(t *testing.T) {
@@ -280,7 +280,7 @@ func TestDamage(t *testing.T) {
 		{"written again", "written by hand", func(ctx context.Context) error {
 			answer, err := raw.Get(ctx, key)
 			must(t, err)
-			_, err = raw.Put(ctx, key, string(answer.Kvs[0].Value))
+			_, err = raw.Put(ctx, key, string(answer.Kvs[0].GetValue()))
 			return err
 		}, ""},
 		{"of a newer program", "a newer exportgate", func(ctx context.Context) error {
@@ -296,7 +296,7 @@ func TestDamage(t *testing.T) {
 			must(t, err)
 			_, err = raw.Delete(ctx, key)
 			must(t, err)
-			_, err = raw.Put(ctx, key, string(answer.Kvs[0].Value))
+			_, err = raw.Put(ctx, key, string(answer.Kvs[0].GetValue()))
 			return err
 		}, ""},
 	}

@@ -26,7 +26,7 @@ const patience = time.Minute
 
 // Cluster is an etcd. Its methods are for one goroutine at a time; those that start something fail the test if they cannot.
 type Cluster struct {
-	t       testing.TB
+	tb      testing.TB
 	members []*member
 }
 
@@ -37,12 +37,12 @@ type member struct {
 
 // Start starts an etcd of n members that ends with the test. The shorter its times, the sooner it finds a leader, and the
 // more often it loses one on a busy machine. Configure may change what a member is started with, and be nil.
-func Start(t testing.TB, n int, heartbeat, election time.Duration, configure func(*embed.Config)) *Cluster {
-	t.Helper()
-	c := &Cluster{t: t}
-	dir := t.TempDir()
+func Start(tb testing.TB, n int, heartbeat, election time.Duration, configure func(*embed.Config)) *Cluster {
+	tb.Helper()
+	c := &Cluster{tb: tb}
+	dir := tb.TempDir()
 	var initial []string
-	urls := freeURLs(t, 2*n)
+	urls := freeURLs(tb, 2*n)
 	for i := range n {
 		config := embed.NewConfig()
 		config.Name = fmt.Sprintf("member-%d", i)
@@ -61,7 +61,7 @@ func Start(t testing.TB, n int, heartbeat, election time.Duration, configure fun
 	for _, m := range c.members {
 		m.config.InitialCluster = strings.Join(initial, ",")
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		for i := range c.members {
 			c.Stop(i)
 		}
@@ -71,13 +71,13 @@ func Start(t testing.TB, n int, heartbeat, election time.Duration, configure fun
 }
 
 // freeURLs are of ports that nobody listens on now. Members must know each other's before any of them starts.
-func freeURLs(t testing.TB, n int) []url.URL {
-	t.Helper()
+func freeURLs(tb testing.TB, n int) []url.URL {
+	tb.Helper()
 	urls := make([]url.URL, 0, n)
 	for range n {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		defer l.Close() //nolint:errcheck // All stay open until the last is found, so that they differ.
 		urls = append(urls, url.URL{Scheme: "http", Host: l.Addr().String()})
@@ -118,7 +118,7 @@ func (c *Cluster) Stop(i int) {
 
 // StartMembers starts members that are stopped, with the data that they had, and waits until they serve.
 func (c *Cluster) StartMembers(members ...int) {
-	c.t.Helper()
+	c.tb.Helper()
 	for _, i := range members {
 		m := c.members[i]
 		if m.etcd != nil {
@@ -127,7 +127,7 @@ func (c *Cluster) StartMembers(members ...int) {
 		config := m.config
 		etcd, err := embed.StartEtcd(&config)
 		if err != nil {
-			c.t.Fatalf("start etcd's %s: %v", config.Name, err)
+			c.tb.Fatalf("start etcd's %s: %v", config.Name, err)
 		}
 		m.etcd = etcd
 	}
@@ -137,9 +137,9 @@ func (c *Cluster) StartMembers(members ...int) {
 		select {
 		case <-c.members[i].etcd.Server.ReadyNotify():
 		case err := <-c.members[i].etcd.Err():
-			c.t.Fatalf("etcd's %s: %v", c.members[i].config.Name, err)
+			c.tb.Fatalf("etcd's %s: %v", c.members[i].config.Name, err)
 		case <-late.C:
-			c.t.Fatalf("etcd's %s does not serve after %v", c.members[i].config.Name, patience)
+			c.tb.Fatalf("etcd's %s does not serve after %v", c.members[i].config.Name, patience)
 		}
 	}
 }

@@ -26,11 +26,11 @@ type Proxy struct {
 }
 
 // NewProxy starts a proxy to an http URL, that ends with the test.
-func NewProxy(t testing.TB, target string) *Proxy {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+func NewProxy(tb testing.TB, target string) *Proxy {
+	tb.Helper()
+	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p := &Proxy{
 		target: strings.TrimPrefix(target, "http://"), listener: l, conns: map[net.Conn]bool{},
@@ -38,7 +38,7 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	}
 	close(p.opened)
 	p.pumps.Go(p.accept)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		close(p.closed)
 		p.Cut()
 		_ = l.Close() // It only listens.
@@ -48,10 +48,10 @@ func NewProxy(t testing.TB, target string) *Proxy {
 }
 
 // Proxies are one for each of several URLs, and their own URLs.
-func Proxies(t testing.TB, targets []string) (proxies []*Proxy, urls []string) {
-	t.Helper()
+func Proxies(tb testing.TB, targets []string) (proxies []*Proxy, urls []string) {
+	tb.Helper()
 	for _, target := range targets {
-		p := NewProxy(t, target)
+		p := NewProxy(tb, target)
 		proxies, urls = append(proxies, p), append(urls, p.URL())
 	}
 	return proxies, urls
