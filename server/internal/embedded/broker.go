@@ -223,10 +223,14 @@ func (b *Broker) admit(next http.Handler) http.Handler {
 			return
 		}
 		b.serving.Add(1)
-		b.remember(Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Time: time.Now()})
+		request := Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Time: time.Now()}
+		b.remember(request)
 		f := b.faults
 		b.cluster.mu.Unlock()
 		defer b.serving.Done()
+		if told := b.cluster.options.OnRequest; told != nil {
+			told(b.id, request)
+		}
 		f.serve(w, r, next)
 	})
 }

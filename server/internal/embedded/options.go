@@ -58,6 +58,14 @@ type Options struct {
 	// plans wait for them.
 	PlanSkipsDead bool
 
+	// OnRequest, unless nil, is told of each request that a broker gets, before the broker begins to serve it. The request
+	// waits until it returns.
+	OnRequest func(broker int, r Request)
+	// OnPhase, unless nil, is told of each change of a replica's phase, in order: what the replica is from now on, and its
+	// phase before, which is empty when it first starts. What lasts for a moment is not missed. The cluster stands still
+	// until it returns, and must not be called from it.
+	OnPhase func(now Replica, before Phase)
+
 	// Logger of what goes wrong and of what faults do. By default nothing is logged.
 	Logger *slog.Logger
 }

@@ -46,10 +46,21 @@ func (r *replica) start() {
 	}
 	if r.broker.version.planned() {
 		r.migrate()
-		r.phase = r.configured
+		r.change(r.configured)
 		return
 	}
-	r.phase, r.failed = r.readPauseFile()
+	var phase Phase
+	phase, r.failed = r.readPauseFile()
+	r.change(phase)
+}
+
+// change sets the replica's phase.
+func (r *replica) change(phase Phase) {
+	before := r.phase
+	r.phase = phase
+	if told := r.partition.cluster.options.OnPhase; told != nil && phase != before {
+		told(r.truth(), before)
+	}
 }
 
 // migrate takes a phase over from the pause file of an older version, once; a file that cannot be understood is ignored
@@ -141,7 +152,7 @@ func (r *replica) configure() {
 // (zeebe-facts.md 3.5 e).
 func (r *replica) enter(phase Phase) {
 	before := r.phase
-	r.phase = phase
+	r.change(phase)
 	d := r.director
 	if d == nil {
 		return
