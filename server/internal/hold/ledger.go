@@ -108,6 +108,13 @@ func (l *Ledger) State() (State, <-chan struct{}) {
 	return s, l.changed
 }
 
+// Recorded returns what was written last: holds whose time is over may live in it still.
+func (l *Ledger) Recorded() State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state
+}
+
 // effective is the state at an instant. due is true if that is not written yet: holds ended by themselves, or by force
 // when nothing could be written. l.mu is held.
 func (l *Ledger) effective(now time.Time) (s State, due bool) {

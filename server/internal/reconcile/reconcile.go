@@ -120,6 +120,7 @@ func New(opts Options) (*Reconciler, error) {
 // fails if the ledger belongs to another cluster, or cannot be understood: nothing is done to the brokers then.
 func (r *Reconciler) Run(ctx context.Context) error {
 	defer r.end(ctx)
+	r.tell(r.opts.Ledger.Recorded()) // What expired since is news.
 	for ctx.Err() == nil {
 		if err := r.pass(ctx); err != nil {
 			return err
