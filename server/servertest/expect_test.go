@@ -20,14 +20,24 @@ const (
 	unsafeHard  = "UNSAFE_TRANSITION"
 	unsupported = "SOFT_PAUSE_UNSUPPORTED"
 	superseded  = "SUPERSEDED"
+	invalid     = "INVALID_ARGUMENT"
+	notFound    = "HOLD_NOT_FOUND"
+	expired     = "HOLD_EXPIRED"
+	broken      = "HOLD_BROKEN"
+	heldBy      = "HELD_BY_OTHERS"
+	tooMany     = "TOO_MANY_HOLDS"
+	stopping    = "SHUTTING_DOWN"
 )
 
 // httpStatus is design.md 3's table, as far as these tests meet it.
 func httpStatus() map[codes.Code]int {
 	return map[codes.Code]int{
 		codes.OK:                 http.StatusOK,
+		codes.InvalidArgument:    http.StatusBadRequest,
+		codes.NotFound:           http.StatusNotFound,
 		codes.FailedPrecondition: http.StatusConflict,
 		codes.Aborted:            http.StatusConflict,
+		codes.ResourceExhausted:  http.StatusTooManyRequests,
 		codes.Unavailable:        http.StatusServiceUnavailable,
 		codes.DeadlineExceeded:   http.StatusGatewayTimeout,
 	}

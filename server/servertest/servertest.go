@@ -53,10 +53,12 @@ type Harness struct {
 	Cluster *embedded.Cluster
 	Server  *server.Server
 
-	cancel context.CancelFunc
-	ended  chan struct{} // closed when Run has returned err
-	err    error
-	close  func()
+	log      *slog.Logger
+	settings map[string]string
+	cancel   context.CancelFunc
+	ended    chan struct{} // closed when Run has returned err
+	err      error
+	close    func()
 
 	mu     sync.Mutex
 	routes map[Door]Route
@@ -80,21 +82,10 @@ func Start(tb testing.TB, o Options) *Harness {
 		}
 	})
 	tb.Cleanup(closeCluster)
-	s, err := server.New(tb.Context(), Load(tb, Settings(tb, cluster, o)), log.With("of", "server"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	h := &Harness{Cluster: cluster, Server: s, ended: make(chan struct{}), routes: map[Door]Route{}}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
-	h.cancel = cancel
-	go func() {
-		defer close(h.ended)
-		h.err = s.Run(ctx)
-	}()
+	h := &Harness{Cluster: cluster, log: log.With("of", "server"), settings: Settings(tb, cluster, o)}
+	h.serve(tb)
 	h.close = sync.OnceFunc(func() {
-		for _, route := range h.routes {
-			route.Close()
-		}
+		h.hangUp()
 		if err := h.Stop(); err != nil {
 			tb.Errorf("the server does not end well: %v", err)
 		}
@@ -102,6 +93,42 @@ func Start(tb testing.TB, o Options) *Harness {
 	})
 	tb.Cleanup(h.close)
 	return h
+}
+
+// serve starts a server.
+func (h *Harness) serve(tb testing.TB) {
+	tb.Helper()
+	s, err := server.New(tb.Context(), Load(tb, h.settings), h.log)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
+	ended := make(chan struct{})
+	h.Server, h.cancel, h.ended, h.routes = s, cancel, ended, map[Door]Route{}
+	go func() {
+		defer close(ended)
+		h.err = s.Run(ctx)
+	}()
+}
+
+// Restart ends the server, if it has not ended, and starts another one over the same cluster, with the same settings and so
+// with the same ledger. Ports are new, and so are the routes. Nobody may call meanwhile.
+func (h *Harness) Restart(tb testing.TB) {
+	tb.Helper()
+	h.hangUp()
+	if err := h.Stop(); err != nil {
+		tb.Fatalf("the server does not end well: %v", err)
+	}
+	h.serve(tb)
+}
+
+// hangUp closes the routes.
+func (h *Harness) hangUp() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, route := range h.routes {
+		route.Close()
+	}
 }
 
 // Settings are the settings of a server over a cluster, by key, as [Start] makes them of its options.
