@@ -180,19 +180,9 @@ type Found struct {
 	Broken    []string
 }
 
-// Note records what came to light about the continuity of holds, by uid.
+// Note records what came to light about the continuity of holds that have settled, by uid.
 func (l *Ledger) Note(ctx context.Context, term uint64, found map[string]Found) error {
-	return l.drive(ctx, term, func(s *State, _ time.Time) bool {
-		return s.update(func(h *Hold) bool {
-			f, ok := found[h.UID]
-			if !ok {
-				return false
-			}
-			h.Record = h.Record.with(f.Baselines, f.Complete)
-			h.Record = h.Record.found(f.Broken, len(f.Broken) > 0)
-			return true
-		})
-	})
+	return l.drive(ctx, term, func(s *State, _ time.Time) bool { return s.note(found) })
 }
 
 // Drop ends the anonymous hold because somebody resumed at the brokers, if the ledger is still what that was judged by.

@@ -167,8 +167,8 @@ func (s *State) force(chosen func(*Hold) bool, by string, at time.Time) []Ended 
 	return ended
 }
 
-// expire ends the holds whose time is over, and reports whether there were any.
-func (s *State) expire(now time.Time) bool {
+// expire ends the holds whose time is over.
+func (s *State) expire(now time.Time) {
 	expired := false
 	for _, h := range slices.Clone(s.Holds) {
 		if !h.Live(now) {
@@ -179,7 +179,6 @@ func (s *State) expire(now time.Time) bool {
 	if expired {
 		s.resume()
 	}
-	return expired
 }
 
 // overdue withdraws the holds that did not settle in time, and reports whether there were any.
@@ -218,6 +217,19 @@ func (s *State) settle(records map[string]Continuous, now time.Time) bool {
 			return false
 		}
 		h.Settled, h.Deadline, h.Restore, h.Replaced, h.Record = now, time.Time{}, nil, nil, record
+		return true
+	})
+}
+
+// note records what came to light about holds that have settled; before that there is nothing to keep.
+func (s *State) note(found map[string]Found) bool {
+	return s.update(func(h *Hold) bool {
+		f, ok := found[h.UID]
+		if !ok || h.Settled.IsZero() {
+			return false
+		}
+		h.Record = h.Record.with(f.Baselines, f.Complete)
+		h.Record = h.Record.found(f.Broken, len(f.Broken) > 0)
 		return true
 	})
 }
