@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -79,20 +80,23 @@ func (h *handler) openWatch(ctx context.Context, r *http.Request, request *expor
 	return h.client.WatchStatus(ctx, request)
 }
 
-// goOnFrom puts the id of the last event that a client saw into its request.
+// goOnFrom puts the id of the last event that a client saw into its request. It counts more than a parameter: an EventSource
+// sends the address that it was opened with for ever, and what it has seen since in the header.
 func goOnFrom(ids []string, request *exportgatev1.WatchStatusRequest) *status.Status {
+	last := ""
 	for _, id := range ids {
 		switch {
 		case id == "":
 		case !isText(id):
 			return invalid(headerLastEventID, "header Last-Event-ID is %s, but takes %s", quote(id), textWords())
-		case request.GetCursor() != "" && request.GetCursor() != id:
-			return invalid(headerLastEventID, "header Last-Event-ID is %s, but there is another one, or a parameter cursor, "+
-				"that says %s: give one of them", quote(id), quote(request.GetCursor()))
+		case last != "" && last != id:
+			return invalid(headerLastEventID, "header Last-Event-ID is %s, but there is another one that says %s: give one of "+
+				"them", quote(id), quote(last))
 		default:
-			request.Cursor = id
+			last = id
 		}
 	}
+	request.Cursor = cmp.Or(last, request.GetCursor())
 	return nil
 }
 
