@@ -24,6 +24,7 @@ var layers = []struct {
 	{"server/internal/exporting", 1},
 	{"server/internal/hold", 2},
 	{"server/internal/reconcile", 3},
+	{"server/internal/broadcast", 3},
 	{"server/internal/store/storetest", 3},
 	{"server/internal/store/etcd/etcdtest", 6},
 	{"server/internal/store", 4},
