@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/broadcast"
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/gateway"
 	"github.com/exportgate/exportgate/server/internal/hold"
@@ -194,6 +195,7 @@ func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	s.grpcAddr = l.Addr()
 	streams, endStreams := context.WithCancelCause(context.Background())
 	server := grpc.NewServer(
+		grpc.ForceServerCodecV2(broadcast.NewCodec()),
 		grpc.ChainUnaryInterceptor(interceptor.Unary(chain)...),
 		grpc.ChainStreamInterceptor(append(interceptor.Stream(chain), interceptor.EndWith(streams))...),
 		grpc.MaxRecvMsgSize(64<<10), // Requests are a few names.
@@ -233,6 +235,7 @@ func (s *Server) openHTTP(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	fanout *exporting.Fanout,
 ) error {
 	channel := new(inprocgrpc.Channel).
+		WithCloner(broadcast.Cloner{}).
 		WithServerUnaryInterceptor(interceptor.ChainUnary(interceptor.Unary(chain))).
 		WithServerStreamInterceptor(interceptor.ChainStream(interceptor.Stream(chain)))
 	exportgatev1.RegisterExportingServiceServer(channel, svc)

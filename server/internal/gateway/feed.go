@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ type feed struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	format  format
+	json    messages
 	writing time.Duration
 	giveUp  func(error) // ends the stream where a heartbeat finds that the client is gone
 
@@ -33,7 +35,7 @@ func (h *handler) newFeed(w http.ResponseWriter, f format, giveUp func(error)) *
 	w.Header().Set("Content-Type", f.media())
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep a message until it has 4 KiB
 	w.WriteHeader(http.StatusOK)
-	s := &feed{w: w, control: http.NewResponseController(w), format: f, writing: h.writing, giveUp: giveUp}
+	s := &feed{w: w, control: http.NewResponseController(w), format: f, json: h.messages, writing: h.writing, giveUp: giveUp}
 	if frame := f.heartbeat(); frame != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -44,13 +46,13 @@ func (h *handler) newFeed(w http.ResponseWriter, f format, giveUp func(error)) *
 
 // send sends a message.
 func (s *feed) send(response *exportgatev1.WatchStatusResponse) error {
-	frame, err := s.format.response(response)
+	message, err := s.json.parts(response)
 	if err != nil {
-		return err
+		return fmt.Errorf("encode a status: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.write(frame)
+	return s.write(s.format.response(response.GetCursor(), message...)...)
 }
 
 // fail tells the client why the stream ends, if it still listens.
@@ -76,12 +78,14 @@ func (s *feed) pulse(frame []byte, interval time.Duration) {
 
 // write is called with the lock held. The deadline is lifted when the frame is out, for the silence after it is not the
 // client's doing: HTTP/2 would end the stream.
-func (s *feed) write(frame []byte) error {
+func (s *feed) write(frame ...[]byte) error {
 	if err := s.control.SetWriteDeadline(time.Now().Add(s.writing)); err != nil {
 		return err
 	}
-	if _, err := s.w.Write(frame); err != nil { //nolint:gosec // No media type of a stream is a page, and none is sniffed.
-		return err
+	for _, part := range frame {
+		if _, err := s.w.Write(part); err != nil { //nolint:gosec // No media type of a stream is a page, and none is sniffed.
+			return err
+		}
 	}
 	if err := s.control.Flush(); err != nil {
 		return err

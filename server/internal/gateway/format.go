@@ -2,18 +2,17 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 
 	"google.golang.org/grpc/status"
-
-	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 )
 
 // format is how a stream of statuses is written. Each frame is whole: it is sent at once, and never mixed with another.
 type format interface {
 	// media is the media type.
 	media() string
-	// response is the frame of a message.
-	response(r *exportgatev1.WatchStatusResponse) ([]byte, error)
+	// response is the frame of a message with a cursor, whose JSON is given in parts.
+	response(cursor string, message ...[]byte) [][]byte
 	// failure is the last frame of a stream that ends for a reason.
 	failure(st *status.Status) []byte
 	// heartbeat is a frame that says nothing; nil where the format has none.
@@ -26,12 +25,8 @@ type lines struct{}
 
 func (lines) media() string { return mediaLines }
 
-func (lines) response(r *exportgatev1.WatchStatusResponse) ([]byte, error) {
-	line, err := protoJSON().MarshalAppend([]byte(`{"result":`), r)
-	if err != nil {
-		return nil, fmt.Errorf("encode a status: %w", err)
-	}
-	return append(line, "}\n"...), nil
+func (lines) response(_ string, message ...[]byte) [][]byte {
+	return slices.Concat([][]byte{[]byte(`{"result":`)}, message, [][]byte{[]byte("}\n")})
 }
 
 func (lines) failure(st *status.Status) []byte {
@@ -49,16 +44,13 @@ const comeBack = 2000
 
 func (events) media() string { return mediaEvents }
 
-func (events) response(r *exportgatev1.WatchStatusResponse) ([]byte, error) {
+func (events) response(cursor string, message ...[]byte) [][]byte {
 	event := fmt.Appendf(nil, "retry: %d\n", comeBack)
-	if cursor := r.GetCursor(); cursor != "" && printable(cursor) { // else it could not come back in a header
+	if cursor != "" && printable(cursor) { // else it could not come back in a header
 		event = fmt.Appendf(event, "id: %s\n", cursor)
 	}
-	event, err := protoJSON().MarshalAppend(append(event, "event: status\ndata: "...), r)
-	if err != nil {
-		return nil, fmt.Errorf("encode a status: %w", err)
-	}
-	return append(event, "\n\n"...), nil
+	event = append(event, "event: status\ndata: "...)
+	return slices.Concat([][]byte{event}, message, [][]byte{[]byte("\n\n")})
 }
 
 func (events) failure(st *status.Status) []byte {

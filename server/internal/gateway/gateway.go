@@ -31,7 +31,8 @@ import (
 
 // Options are what [New] needs. Conn, Timeout, Draining, Info, Health and Logger are required.
 type Options struct {
-	// Conn leads to the exporting service, through the interceptors that guard it. Its calls carry the HTTP client's
+	// Conn leads to the exporting service, through the interceptors that guard it. Streams whose messages have the same
+	// *Status, by its pointer, share the work of encoding it, and nobody may change it. Its calls carry the HTTP client's
 	// address as a [google.golang.org/grpc/peer.Peer] in their context, and as metadata the keys "user-agent" and
 	// "x-request-id" where the client sent them; nothing else of the client's headers.
 	Conn grpc.ClientConnInterface
@@ -55,7 +56,7 @@ type Options struct {
 	heartbeat, writing time.Duration
 }
 
-// handler is the door. It is made once and never changes.
+// handler is the door. It is made once and never changes, but for what messages keeps.
 type handler struct {
 	base      string // "" or "/actuator"
 	response  Response
@@ -68,11 +69,12 @@ type handler struct {
 	logger    *slog.Logger
 	calls     *runtime.ServeMux
 	client    exportgatev1.ExportingServiceClient
+	messages  messages
 	routes    map[string]route
 }
 
-// New returns the handler of the whole HTTP door. It keeps no state between requests, and there may be several in a
-// process. It leaves the limits of time to the server: see [NewServer].
+// New returns the handler of the whole HTTP door. It keeps no state between requests but the JSON of the last status that
+// a stream sent, and there may be several in a process. It leaves the limits of time to the server: see [NewServer].
 func New(o Options) (http.Handler, error) {
 	base, err := cleanBase(o.BasePath)
 	if err != nil {
@@ -95,7 +97,7 @@ func New(o Options) (http.Handler, error) {
 	h := &handler{
 		base: base, response: o.Response, timeout: o.Timeout, draining: o.Draining, info: o.Info, health: o.Health,
 		heartbeat: cmp.Or(o.heartbeat, heartbeat), writing: cmp.Or(o.writing, writing), logger: o.Logger,
-		calls: newMux(), client: exportgatev1.NewExportingServiceClient(o.Conn),
+		calls: newMux(), client: exportgatev1.NewExportingServiceClient(o.Conn), messages: newMessages(),
 	}
 	if err := exportgatev1.RegisterExportingServiceHandlerClient(context.Background(), h.calls, h.client); err != nil {
 		return nil, fmt.Errorf("gateway: register the generated routes: %w", err)

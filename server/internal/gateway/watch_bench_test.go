@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,10 +40,11 @@ func BenchmarkWatchOverHTTP(b *testing.B) {
 // serveBare runs a server whose handler sends an event and then only waits.
 func serveBare(tb testing.TB) string {
 	tb.Helper()
-	event, err := events{}.response(statusAt("first"))
+	message, err := newMessages().parts(statusAt("first"))
 	if err != nil {
 		tb.Fatal(err)
 	}
+	event := slices.Concat(events{}.response("first", message...)...)
 	server := NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", mediaEvents)
 		if _, err := w.Write(event); err != nil || http.NewResponseController(w).Flush() != nil {

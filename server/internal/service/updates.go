@@ -7,31 +7,29 @@ import (
 	"github.com/exportgate/exportgate/server/internal/reconcile"
 )
 
-// updates makes what streams send, once for all that send the same: nearly all streams are at the same place, and a status
-// is large. What it returns is shared, and nobody changes it.
+// updates makes what streams send. The status in it, which may be large, is the same for all streams that got the same one:
+// the doors know it by its pointer, and nobody changes it. The rest is each stream's own, for it tells what happened since
+// that stream was last told.
 type updates struct {
 	mu     sync.Mutex
 	of     *reconcile.Status
 	status *exportgatev1.Status
-	last   *exportgatev1.WatchStatusResponse
-	events int // how many events last has
 }
 
 // response converts an update.
 func (u *updates) response(update reconcile.Update) *exportgatev1.WatchStatusResponse {
+	return &exportgatev1.WatchStatusResponse{
+		Status: u.convert(update.Status), Events: toEvents(update.Events), MissedEvents: update.Missed, Cursor: update.Cursor,
+	}
+}
+
+// convert converts a status, unless it is the one that was converted last.
+func (u *updates) convert(status *reconcile.Status) *exportgatev1.Status {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.of != update.Status {
-		u.of, u.status, u.last = update.Status, toStatus(update.Status), nil
+	if u.of != status {
+		u.of, u.status = status, toStatus(status)
 		u.status.Events = nil // Each stream gets its own.
 	}
-	if u.last != nil && u.events == len(update.Events) && u.last.GetCursor() == update.Cursor &&
-		u.last.GetMissedEvents() == update.Missed {
-		return u.last
-	}
-	u.events = len(update.Events)
-	u.last = &exportgatev1.WatchStatusResponse{
-		Status: u.status, Events: toEvents(update.Events), MissedEvents: update.Missed, Cursor: update.Cursor,
-	}
-	return u.last
+	return u.status
 }
