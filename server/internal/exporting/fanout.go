@@ -84,11 +84,16 @@ func (f *Fanout) Suspect(soft bool) {
 	if soft {
 		f.suspect.earlier = PhaseSoftPaused
 	}
-	for id, s := range f.levers {
-		if s.inFlight == nil {
-			delete(f.levers, id)
-		}
-	}
+	maps.DeleteFunc(f.levers, func(_ LeverID, s *lever) bool { return s.inFlight == nil })
+}
+
+// Yield forgets what brokers were asked for: another process drives them, and knows what may still take effect. Writes that
+// are under way, of which [Options.Until] sees the end, are forgotten by the next call that comes after them.
+func (f *Fanout) Yield() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.suspect = lever{}
+	maps.DeleteFunc(f.levers, func(_ LeverID, s *lever) bool { return s.inFlight == nil })
 }
 
 // Close gives up the writes that are under way and waits for them to end. Drives must have ended.
