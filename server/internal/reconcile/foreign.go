@@ -75,15 +75,14 @@ func (r *Reconciler) resumedElsewhere(ctx context.Context, term uint64, state ho
 		return false
 	}
 	view = r.opts.Fanout.Look(ctx)
-	resumed := exporting.Goal{Phase: exporting.PhaseExporting}
-	if !exports(view) || len(view.Unsettled(resumed, r.opts.Fanout.ConfirmInterval())) > 0 {
+	if !exports(view) {
 		return false
 	}
 	r.foreign.mu.Lock()
 	proven := r.foreign.proven
 	r.foreign.mu.Unlock()
 	for _, o := range view.Observations {
-		if !proven.IsZero() && o.Failed.After(proven) {
+		if !o.Confirmed(r.opts.Fanout.ConfirmInterval()) || !proven.IsZero() && o.Failed.After(proven) {
 			return false
 		}
 	}
@@ -95,7 +94,9 @@ func (r *Reconciler) resumedElsewhere(ctx context.Context, term uint64, state ho
 		state, _ = r.opts.Ledger.State()
 		dropped, err := r.opts.Ledger.Drop(ctx, term, state.Revision)
 		r.unlessStored(err)
-		return dropped
+		if dropped || len(state.Named()) == 0 {
+			return true // Also where that cannot be written: a full disk may be why somebody resumed.
+		}
 	}
 	undo, tell := r.foreign.repause(time.Now())
 	if tell {
