@@ -60,7 +60,7 @@ func (j *journal) add(e Event) {
 	defer j.mu.Unlock()
 	j.events = append(j.events, e)
 	if surplus := len(j.events) - maxEvents; surplus > 0 {
-		j.first += uint64(surplus) //nolint:gosec // Positive.
+		j.first += uint64(surplus)
 		j.events = slices.Clone(j.events[surplus:])
 	}
 }
@@ -95,38 +95,48 @@ func (r *Reconciler) event(kind EventKind, id, format string, args ...any) {
 	r.changed()
 }
 
-// tell takes over what the ledger says, and makes events of what is new in it, whoever wrote it.
-func (r *Reconciler) tell(state hold.State) { r.tellAt(state, time.Now()) }
-
-// tellAt is tell where holds that are settled now were so since an instant.
-func (r *Reconciler) tellAt(state hold.State, since time.Time) {
-	r.mu.Lock()
-	old, known := r.state, r.known
-	if known && state.Revision < old.Revision {
-		r.mu.Unlock()
-		return
+// recall takes over what was written last, before this server began. What has expired since is news, once it is told.
+func (r *Reconciler) recall() {
+	state := r.opts.Ledger.Recorded()
+	r.adopt(&state, time.Now())
+	for i := range state.Holds {
+		r.log.LogAttrs(r.base, slog.LevelInfo, "a hold is live", slog.String("hold", describe(&state.Holds[i])),
+			slog.String("owner", state.Holds[i].Owner), slog.String("expires", lifetime(&state.Holds[i])))
 	}
-	r.state, r.known = state, true
+}
+
+// tell takes over what the ledger says, makes events of what is new in it, whoever wrote it, and returns it with the
+// channel of [hold.Ledger.State]. Holds that are new among the settled ones count as such since an instant.
+func (r *Reconciler) tell(since time.Time) (hold.State, <-chan struct{}) {
+	r.mu.Lock() // Over both steps: otherwise a state that another goroutine has overtaken could be taken for news.
+	state, changed := r.opts.Ledger.State()
+	old := r.state
+	same := state.Revision == old.Revision && len(state.Holds) == len(old.Holds) // Time and force only take holds away.
+	if !same {
+		r.adopt(&state, since)
+	}
+	r.mu.Unlock()
+	if !same {
+		for _, e := range news(&old, &state) {
+			r.event(e.Kind, e.Hold, "%s", e.Message)
+		}
+		r.changed() // Not all that is new is an event.
+	}
+	return state, changed
+}
+
+// adopt remembers a state of the ledger. r.mu is held, unless nobody else knows r yet.
+func (r *Reconciler) adopt(state *hold.State, since time.Time) {
 	sighted := make(map[string]time.Time, len(state.Holds))
 	for i := range state.Holds {
-		sighted[state.Holds[i].UID] = time.Now()
-		if at, ok := r.sighted[state.Holds[i].UID]; ok {
-			sighted[state.Holds[i].UID] = at
+		uid := state.Holds[i].UID
+		sighted[uid] = time.Now()
+		if at, ok := r.sighted[uid]; ok {
+			sighted[uid] = at
 		}
 	}
-	r.sighted = sighted
-	r.mu.Unlock()
-	r.opts.Witness.watch(&state, since)
-	if !known {
-		for i := range state.Holds {
-			r.log.LogAttrs(r.base, slog.LevelInfo, "a hold is live", slog.String("hold", describe(&state.Holds[i])),
-				slog.String("owner", state.Holds[i].Owner), slog.String("expires", lifetime(&state.Holds[i])))
-		}
-		return
-	}
-	for _, e := range news(&old, &state) {
-		r.event(e.Kind, e.Hold, "%s", e.Message)
-	}
+	r.state, r.sighted = *state, sighted
+	r.opts.Witness.watch(state, since)
 }
 
 // news is what is in a state of the ledger that was not in an earlier one.

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -44,24 +45,19 @@ func (r *Reconciler) record(ctx context.Context, view *exporting.View) {
 	case <-ctx.Done():
 		return
 	}
-	state, _ := r.opts.Ledger.State()
-	r.tell(state)
-	term, driving := r.drives()
-	if !driving || r.opts.Ledger.Lost() {
-		return
+	state, _ := r.tell(time.Now())
+	term, driving, _ := r.drives()
+	if !driving || r.opts.Ledger.Stale() != nil {
+		return // The loop finds out when it can be written again; who only asks for the status must not wait for that.
 	}
 	if found := r.opts.Witness.take(view); len(found) > 0 {
-		err := r.opts.Ledger.Note(ctx, term.ID, found)
-		if err == nil {
-			r.opts.Witness.written(found)
-		}
-		r.unlessStored(err)
+		r.unlessStored(r.opts.Ledger.Note(ctx, term.ID, found))
+		state, _ = r.tell(time.Now())
 	}
 	if records := r.settles(&state, view); len(records) > 0 {
 		now := time.Now()
 		r.unlessStored(r.opts.Ledger.Settle(ctx, term.ID, records))
-		state, _ = r.opts.Ledger.State()
-		r.tellAt(state, now)
+		r.tell(now)
 	}
 }
 
@@ -96,6 +92,11 @@ func (r *Reconciler) noticeStalls(view *exporting.View) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	maps.DeleteFunc(r.stalls, func(partition exporting.PartitionID, s stall) bool { // It may have gone for good.
+		o, known := view.Observations[s.broker]
+		replica, there := view.Reading(partition, s.broker)
+		return !known || o.Err == nil && (!there || replica.Role != exporting.RoleLeader)
+	})
 	for broker, replica := range view.Readings() {
 		if replica.Role != exporting.RoleLeader {
 			continue
@@ -196,6 +197,9 @@ func (r *Reconciler) noteSilence(id exporting.BrokerID, silent bool) (told, was 
 func (r *Reconciler) noticeForeign(view *exporting.View) {
 	state, _ := r.opts.Ledger.State()
 	_, enforce := state.Goal()
+	if r.opts.Ledger.Lost() {
+		return // Nobody can tell.
+	}
 	foreign := !enforce && isPaused(view)
 	r.mu.Lock()
 	was := r.paused

@@ -3,48 +3,82 @@ package reconcile
 import (
 	"context"
 	"errors"
-	"maps"
 	"time"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/hold"
 )
 
-// errOver ends a drive whose goal, term or time is over.
-var errOver = errors.New("there is something else to do")
+// order is what there is to do, as of when a pass looked.
+type order struct {
+	term  uint64
+	state hold.State
+	goal  exporting.Goal
+	// What tells that there may be something else to do: closed channels, or time.
+	changed, elected <-chan struct{}
+	due              time.Time // zero: never
+}
 
 // pass brings the cluster to what the ledger asks for, or looks at it: if the ledger asks for nothing, if another server
 // drives, or if the ledger cannot be read, because an old one must not be enforced. It fails only with what ends the loop.
-func (r *Reconciler) pass(ctx context.Context) error {
+func (r *Reconciler) pass(ctx context.Context) (order, error) {
 	lost := r.opts.Ledger.Refresh(ctx)
 	r.noticeStore()
 	if _, damaged := errors.AsType[*hold.DamagedError](lost); damaged {
-		return lost
+		return order{}, lost
 	}
-	term, driving := r.drives()
+	known, err := r.bind(ctx, lost == nil)
+	if err != nil {
+		return order{}, err
+	}
+	term, driving, elected := r.drives()
+	if !driving && !r.opts.Ledger.Forced() {
+		r.opts.Fanout.Yield()
+	}
 	driving = driving && lost == nil && r.begin(ctx, term)
-	if driving {
+	if driving && r.opts.Ledger.Stale() == nil {
 		r.unlessStored(r.opts.Ledger.Tick(ctx, term.ID))
 	}
-	state, changed := r.opts.Ledger.State()
-	r.tell(state)
-	goal, enforce := state.Goal()
+	now := time.Now()
+	o := order{term: term.ID, elected: elected}
+	o.state, o.changed = r.tell(now)
+	o.due = o.state.Due(now)
+	goal, enforce := o.state.Goal()
+	o.goal = goal
 	// A resume of everything that could not be written is carried out by whom it was asked of: nobody else knows of it.
-	if enforce && (driving || r.opts.Ledger.Forced() && state.Undo != nil) {
-		r.drive(ctx, term.ID, state, changed, goal)
+	if known && enforce && (driving || r.opts.Ledger.Forced() && o.state.Undo != nil) {
+		r.drive(ctx, o)
 	} else {
 		r.observe(ctx, r.opts.Fanout.Look(ctx))
 	}
-	return r.bind(ctx, lost)
+	return o, nil
 }
 
-// drives reports whether this server drives the brokers, and in which term.
-func (r *Reconciler) drives() (Term, bool) {
-	if r.opts.Election == nil {
-		return Term{}, true
+// bind binds the ledger, if it can be read, to the cluster that was found, and reports whether one was. Where that is another's, nothing may be
+// enforced on it.
+func (r *Reconciler) bind(ctx context.Context, readable bool) (found bool, err error) {
+	topology := r.opts.Fanout.View().Topology
+	if topology == nil {
+		topology = r.opts.Fanout.Look(ctx).Topology
 	}
-	term, driving, _ := r.opts.Election.Term()
-	return term, driving
+	if topology == nil || !readable {
+		return topology != nil, nil
+	}
+	err = r.opts.Ledger.Bind(ctx, topology)
+	if other, is := errors.AsType[*hold.OtherClusterError](err); is {
+		return true, other
+	}
+	r.unlessStored(err)
+	return true, nil
+}
+
+// drives reports whether this server drives the brokers, in which term, and when to ask again: never, if there is no
+// election.
+func (r *Reconciler) drives() (term Term, driving bool, changed <-chan struct{}) {
+	if r.opts.Election == nil {
+		return Term{}, true, nil
+	}
+	return r.opts.Election.Term()
 }
 
 // begin begins a term, if it has not, and reports whether it may be driven in. Whoever drove before may have asked the
@@ -90,143 +124,6 @@ func mayHaveSoftened(state *hold.State, now time.Time) bool {
 		}
 	}
 	return false
-}
-
-// drive brings the cluster to a goal. It ends early when there is something else to do.
-func (r *Reconciler) drive(ctx context.Context, term uint64, state hold.State, changed <-chan struct{}, goal exporting.Goal) {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	guarding := make(chan struct{})
-	defer func() { <-guarding }()
-	ended := make(chan struct{})
-	defer close(ended)
-	go func() {
-		defer close(guarding)
-		r.guard(ctx, stop, ended, term, state, changed)
-	}()
-
-	if state.Settled() {
-		view := r.opts.Fanout.Look(ctx)
-		astray := view.Unsettled(goal, r.opts.Fanout.ConfirmInterval())
-		if len(astray) == 0 {
-			r.foreign.settled(time.Now())
-			r.repausing(nil)
-			r.observe(ctx, view)
-			return
-		}
-		if r.resumedElsewhere(ctx, term, state, view) {
-			return
-		}
-		r.repausing(astray)
-	}
-	view, err := r.opts.Fanout.Drive(ctx, goal)
-	switch {
-	case errors.Is(context.Cause(ctx), errOver):
-		return
-	case err == nil && state.Undo != nil:
-		r.unlessStored(r.opts.Ledger.Prove(ctx, term, state.Undo.Revision, !r.opts.Fanout.Doubtful()))
-	case err != nil && ctx.Err() == nil:
-		r.refused(ctx, term, state, err)
-	}
-	r.observe(ctx, view)
-}
-
-// guard observes what a drive reads, which lasts as long as a broker is dead, and stops it when there is something else
-// to do. It returns when the drive has ended.
-func (r *Reconciler) guard(ctx context.Context, stop context.CancelCauseFunc, ended <-chan struct{}, term uint64,
-	state hold.State, changed <-chan struct{},
-) {
-	tick := time.NewTicker(max(r.opts.Fanout.ConfirmInterval(), minPause))
-	defer tick.Stop()
-	var due <-chan time.Time
-	if at := state.Due(time.Now()); !at.IsZero() {
-		timer := time.NewTimer(time.Until(at))
-		defer timer.Stop()
-		due = timer.C
-	}
-	observed := time.Now()
-	for {
-		select {
-		case <-ended:
-			return
-		case <-changed:
-			state, changed = r.follows(stop, state)
-			continue
-		case <-r.elected():
-			if now, driving := r.drives(); !driving && !r.opts.Ledger.Forced() || now.ID != term {
-				stop(errOver)
-				return
-			}
-			continue
-		case <-due:
-			stop(errOver)
-			return
-		case now := <-tick.C:
-			if !r.inDemand(state) && now.Sub(observed) < r.opts.Interval {
-				continue
-			}
-			observed = now
-		}
-		r.observe(ctx, r.opts.Fanout.View())
-	}
-}
-
-// follows takes notice of a change of the ledger during a drive, and stops the drive if it has another goal now.
-func (r *Reconciler) follows(stop context.CancelCauseFunc, before hold.State) (hold.State, <-chan struct{}) {
-	state, changed := r.opts.Ledger.State()
-	r.tell(state)
-	goal, enforce := state.Goal()
-	old, _ := before.Goal()
-	undo := state.Undo == nil && before.Undo == nil ||
-		state.Undo != nil && before.Undo != nil && state.Undo.Revision == before.Undo.Revision
-	if !enforce || !undo || goal.Phase != old.Phase || !maps.Equal(goal.Restore, old.Restore) || !state.Due(time.Now()).Equal(before.Due(time.Now())) {
-		stop(errOver)
-	}
-	return state, changed
-}
-
-// inDemand reports whether somebody waits for what a drive reads: a call, or a hold that is to settle.
-func (r *Reconciler) inDemand(state hold.State) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.waiting > 0 || !state.Settled()
-}
-
-// refused withdraws the holds that a broker's final no makes impossible. To go on would be in vain, also for those that
-// were to be kept: a hold that can never settle helps nobody.
-func (r *Reconciler) refused(ctx context.Context, term uint64, state hold.State, err error) {
-	var refusal hold.Refusal
-	phase := exporting.PhasePaused
-	if unsafe, is := errors.AsType[*exporting.UnsafeTransitionError](err); is {
-		refusal.Unsafe = unsafe.Brokers
-	} else if unsupported, is := errors.AsType[*exporting.SoftPauseUnsupportedError](err); is {
-		refusal.Unsupported, refusal.Version, phase = unsupported.Brokers, unsupported.Version, exporting.PhaseSoftPaused
-	} else {
-		return
-	}
-	uids := map[string]hold.Refusal{}
-	for i := range state.Holds {
-		if h := &state.Holds[i]; h.Settled.IsZero() && h.Phase == phase && h.Restore != nil {
-			uids[h.UID] = refusal
-		}
-	}
-	if len(uids) > 0 {
-		r.unlessStored(r.opts.Ledger.Refuse(ctx, term, uids, err.Error()))
-	}
-}
-
-// bind binds the ledger to the cluster that was found. Where that is another's, nothing may be enforced on it.
-func (r *Reconciler) bind(ctx context.Context, lost error) error {
-	topology := r.opts.Fanout.View().Topology
-	if topology == nil || lost != nil {
-		return nil
-	}
-	err := r.opts.Ledger.Bind(ctx, topology)
-	if other, is := errors.AsType[*hold.OtherClusterError](err); is {
-		return other
-	}
-	r.unlessStored(err)
-	return nil
 }
 
 // unlessStored logs that something could not be written to the ledger. The next pass finds it still to be done.

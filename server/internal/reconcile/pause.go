@@ -47,6 +47,9 @@ func (r *Reconciler) Pause(ctx context.Context, req PauseRequest) (Result, error
 	}
 	ctx, cancel := context.WithDeadline(ctx, r.deadline(ctx))
 	defer cancel()
+	if err := r.opts.Ledger.Stale(); err != nil {
+		return Result{}, &hold.UnavailableError{Err: err}
+	}
 	state, _ := r.opts.Ledger.State()
 	if req.Renew != "" {
 		if _, live := state.FindUID(req.Renew); !live {
@@ -91,12 +94,8 @@ func (r *Reconciler) pause(ctx context.Context, c *call, req PauseRequest) (Resu
 	})
 	switch {
 	case errors.Is(err, errLate):
-		outcome := OutcomeKept
-		if !placed.Hold.Deadline.IsZero() {
-			outcome = OutcomeContinuing
-		}
-		failed := r.notSettled(placed.Hold.ID, goal, outcome)
-		r.event(EventNotSettled, placed.Hold.ID, "%s is kept although not settled: %v", describe(&placed.Hold), failed)
+		failed := r.notSettled(placed.Hold.ID, goal, outcomeOf(&placed.Hold))
+		r.event(EventNotSettled, placed.Hold.ID, "%s is not settled in time: %v", describe(&placed.Hold), failed)
 		return Result{}, failed
 	case err != nil:
 		return Result{}, err
@@ -104,6 +103,17 @@ func (r *Reconciler) pause(ctx context.Context, c *call, req PauseRequest) (Resu
 		return Result{}, r.lost(ctx, c, ended, goal)
 	}
 	return r.finish(c, Result{Hold: &placed.Hold}), nil
+}
+
+// outcomeOf is what becomes of a hold that lives when its call's time is over.
+func outcomeOf(h *hold.Hold) Outcome {
+	switch {
+	case h.Deadline.IsZero():
+		return OutcomeKept
+	case time.Now().Before(h.Deadline):
+		return OutcomeContinuing
+	}
+	return OutcomeReverting // Only whoever drives, or the ledger, is late.
 }
 
 // own is what a hold asks for itself: at least its phase where others ask for more, else just that.
@@ -115,11 +125,10 @@ func own(state *hold.State, h *hold.Hold) exporting.Goal {
 // be back.
 func (r *Reconciler) lost(ctx context.Context, c *call, ended *hold.Ended, goal exporting.Goal) error {
 	id := ended.Hold.ID
-	switch ended.How {
-	case hold.Expired:
+	if ended.How == hold.Expired {
 		return &HoldExpiredError{id, ended.At}
-	case hold.Withdrawn:
-	default:
+	}
+	if ended.How != hold.Withdrawn {
 		return &SupersededError{id}
 	}
 	failed := r.notSettled(id, goal, OutcomeReverting)

@@ -86,7 +86,6 @@ type Reconciler struct {
 	term     uint64
 	begun    bool // whether a term has
 	state    hold.State
-	known    bool // whether state was ever set
 	view     *exporting.View
 	seen     chan struct{} // closed when there is a later view
 	sighted  map[string]time.Time
@@ -97,9 +96,10 @@ type Reconciler struct {
 	repaused string // which replicas that are paused again were
 	shared   snapshot
 
-	looking chan struct{} // capacity 1: guards the rest, and that one status at a time reads the cluster
-	looked  time.Time
-	last    *exporting.View
+	looking  chan struct{} // capacity 1: guards the rest, and that one status at a time reads the cluster
+	looked   time.Time
+	revision uint64 // of the ledger before that
+	last     *exporting.View
 }
 
 // New returns a reconciler. Its calls wait for [Reconciler.Run].
@@ -108,24 +108,26 @@ func New(opts Options) (*Reconciler, error) {
 		return nil, err
 	}
 	base, stop := context.WithCancel(context.Background())
-	return &Reconciler{
+	r := &Reconciler{
 		opts: opts, made: time.Now(), log: opts.Logger, base: base, stop: stop, admit: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		journal: newJournal(), recorder: make(chan struct{}, 1), seen: make(chan struct{}), sighted: map[string]time.Time{},
 		silences: map[exporting.BrokerID]silence{}, stalls: map[exporting.PartitionID]stall{}, looking: make(chan struct{}, 1),
 		foreign: foreign{report: opts.ReportForeign},
-	}, nil
+	}
+	r.recall()
+	return r, nil
 }
 
 // Run is the loop. It returns when the context ends, and all that it began has ended; calls that still wait fail then. It
 // fails if the ledger belongs to another cluster, or cannot be understood: nothing is done to the brokers then.
 func (r *Reconciler) Run(ctx context.Context) error {
 	defer r.end(ctx)
-	r.tell(r.opts.Ledger.Recorded()) // What expired since is news.
 	for ctx.Err() == nil {
-		if err := r.pass(ctx); err != nil {
+		o, err := r.pass(ctx)
+		if err != nil {
 			return err
 		}
-		r.rest(ctx)
+		r.rest(ctx, &o)
 	}
 	return nil
 }
@@ -145,21 +147,16 @@ func (r *Reconciler) end(ctx context.Context) {
 }
 
 // rest waits until the next pass: for an interval, less if a call waits for proof or something is due, or until there is
-// news.
-func (r *Reconciler) rest(ctx context.Context) {
-	state, changed := r.opts.Ledger.State()
-	r.mu.Lock()
-	known := r.state.Revision == state.Revision
+// news since the pass looked at what ought to be.
+func (r *Reconciler) rest(ctx context.Context, o *order) {
 	wait := jitter(r.opts.Interval)
+	r.mu.Lock()
 	if r.waiting > 0 {
 		wait = min(wait, max(r.opts.Fanout.ConfirmInterval(), minPause))
 	}
 	r.mu.Unlock()
-	if !known {
-		return
-	}
 	now := time.Now()
-	for _, due := range []time.Time{state.Due(now), r.opts.Witness.due()} {
+	for _, due := range []time.Time{o.due, r.opts.Witness.due(now)} {
 		if !due.IsZero() {
 			wait = min(wait, max(due.Sub(now), minPause))
 		}
@@ -168,8 +165,9 @@ func (r *Reconciler) rest(ctx context.Context) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-changed:
-	case <-r.elected():
+	case <-o.changed:
+	case <-o.elected:
+		sleep(ctx, minPause) // An election that changes its mind all the time must not keep the brokers busy.
 	case <-r.nudge:
 	case <-ctx.Done():
 	}
@@ -177,15 +175,6 @@ func (r *Reconciler) rest(ctx context.Context) {
 
 // minPause keeps a loop that has something to wait for from spinning.
 const minPause = 20 * time.Millisecond
-
-// elected is closed when the election's answer changes; nil, and so never, where there is none.
-func (r *Reconciler) elected() <-chan struct{} {
-	if r.opts.Election == nil {
-		return nil
-	}
-	_, _, changed := r.opts.Election.Term()
-	return changed
-}
 
 // sleep waits, and reports whether the context lasted.
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -31,8 +31,11 @@ func (r *Reconciler) Resume(ctx context.Context, req ResumeRequest) (Result, err
 	if !req.ValidateOnly {
 		return r.start(ctx, func(ctx context.Context, c *call) (Result, error) { return r.resume(ctx, c, req) })
 	}
-	state, _ := r.opts.Ledger.State()
 	if !req.Force {
+		if err := r.opts.Ledger.Stale(); err != nil {
+			return Result{}, &hold.UnavailableError{Err: err}
+		}
+		state, _ := r.opts.Ledger.State()
 		last, known := state.Last(req.Hold)
 		if _, live := state.Find(req.Hold); !live || req.Hold == hold.Operator {
 			if err := answer(&state, req.Hold, &last, known); err != nil {
@@ -84,6 +87,10 @@ func (r *Reconciler) force(ctx context.Context, c *call, req ResumeRequest) (Res
 	writing, cancel := context.WithDeadline(ctx, c.deadline)
 	ended, recorded := r.opts.Ledger.Force(writing, req.Owner)
 	cancel()
+	if !recorded {
+		r.event(EventStore, "", "exporting is resumed by %s by force, which the ledger does not know yet: another server would enforce its holds again",
+			req.Owner)
+	}
 	if len(ended) == 0 {
 		r.event(EventResumed, "", "exporting was resumed by %s by force, with no hold to end", req.Owner)
 	}

@@ -24,7 +24,8 @@ type Status struct {
 	// Settled is true if every replica is confirmed in the target; else Unsettled says what is not.
 	Settled   bool
 	Unsettled []exporting.Failure
-	// Foreign is true if a replica is paused although no hold asks for it, and nothing is being undone.
+	// Foreign is true if a replica is paused although no hold asks for it, and nothing is being undone. Where the ledger
+	// cannot be read nobody can tell.
 	Foreign bool
 	View    *exporting.View
 	Holds   []hold.Hold
@@ -45,13 +46,13 @@ type Status struct {
 // Continuity is what a release of a hold would say now.
 func (s *Status) Continuity(h *hold.Hold) hold.Continuity {
 	verdict := h.Record.Verdict()
-	if verdict == hold.Intact && len(s.Unseen) > 0 {
+	if !h.Settled.IsZero() && verdict != hold.Broken && len(s.Unseen) > 0 {
 		return hold.Unknown
 	}
 	return verdict
 }
 
-// Status reads every broker, unless that was done moments ago, and returns what is known then. Brokers that do not answer
+// Status reads every broker, unless that was done moments ago and the ledger is still the same, and returns what is known then. Brokers that do not answer
 // within three seconds are in it as they were last read, with the error. It fails only when its context ends.
 func (r *Reconciler) Status(ctx context.Context) (*Status, error) {
 	select {
@@ -60,15 +61,15 @@ func (r *Reconciler) Status(ctx context.Context) (*Status, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if time.Since(r.looked) > freshness {
+	if revision := r.opts.Ledger.Recorded().Revision; time.Since(r.looked) > freshness || revision != r.revision {
 		limited, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		r.last = r.opts.Fanout.Look(limited)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		r.observe(ctx, r.last)
-		r.looked = time.Now()
+		r.observe(ctx, r.opts.Fanout.View()) // Who was only slower than this asker's patience is no news.
+		r.looked, r.revision = time.Now(), revision
 	}
 	return r.status(r.last), nil
 }
@@ -82,7 +83,7 @@ func (r *Reconciler) status(view *exporting.View) *Status {
 		Unsettled: view.Unsettled(goal, r.opts.Fanout.ConfirmInterval()), Stale: r.opts.Ledger.Stale(), Driver: state.Driver,
 	}
 	s.Settled = len(s.Unsettled) == 0
-	s.Foreign = !enforce && isPaused(view)
+	s.Foreign = !enforce && !r.opts.Ledger.Lost() && isPaused(view)
 	if len(s.Holds) > 0 {
 		s.Unseen = unseen(view)
 	}

@@ -29,7 +29,8 @@ const atMost = 100 * time.Millisecond
 type snapshot struct {
 	version uint64        // counts what deserves an update
 	news    chan struct{} // closed at the next; nil while nobody watches
-	print   uint64        // of the last view
+	sum     uint64        // of the last view
+	stalled int           // how many leaders were then
 	made    uint64        // the version that status is of
 	status  *Status
 }
@@ -94,13 +95,14 @@ func (r *Reconciler) snapshot() (*Status, uint64, <-chan struct{}) {
 
 // publish makes a view the last one.
 func (r *Reconciler) publish(view *exporting.View) {
-	print := fingerprint(view, r.opts.Fanout.ConfirmInterval())
+	sum := fingerprint(view, r.opts.Fanout.ConfirmInterval())
 	r.mu.Lock()
+	stalled := len(r.stalled(time.Now()))
 	r.view = view
 	close(r.seen)
 	r.seen = make(chan struct{})
-	changed := print != r.shared.print
-	r.shared.print = print
+	changed := sum != r.shared.sum || stalled != r.shared.stalled
+	r.shared.sum, r.shared.stalled = sum, stalled
 	r.mu.Unlock()
 	if changed {
 		r.changed()

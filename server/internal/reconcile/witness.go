@@ -109,8 +109,10 @@ func (w *Witness) judge(h *watched, id exporting.BrokerID, before time.Time, old
 // maxFound is how many findings wait to be written: the ledger keeps fewer.
 const maxFound = 20
 
+// find notes what breaks a hold. What comes after it was written that it is broken adds nothing: a position that goes on
+// rising would be written for ever.
 func (h *watched) find(what string) {
-	if len(h.found) < maxFound && !slices.Contains(h.found, what) && !slices.Contains(h.record.Evidence, what) {
+	if !h.record.Broken && len(h.found) < maxFound && !slices.Contains(h.found, what) {
 		h.found = append(h.found, what)
 	}
 }
@@ -165,7 +167,9 @@ func (w *Witness) watch(state *hold.State, since time.Time) {
 		}
 		j := slices.IndexFunc(w.holds, func(known *watched) bool { return known.uid == h.UID })
 		if j >= 0 {
-			w.holds[j].record = h.Record
+			if w.holds[j].record = h.Record; h.Record.Broken {
+				w.holds[j].found = nil
+			}
 			holds = append(holds, w.holds[j])
 			continue
 		}
@@ -189,8 +193,12 @@ func (w *Witness) settled(view *exporting.View) hold.Continuous {
 	var record hold.Continuous
 	positions := positionsIn(view)
 	for _, p := range view.Topology.Expected {
-		if leader := leader(view, p.ID); leader != nil && (leader.Phase == exporting.PhaseSoftPaused || leader.NoExporters) {
-			record.Baselines = append(record.Baselines, hold.NewBaseline(p.ID, positions.of(p.ID)))
+		leader := leader(view, p.ID)
+		if leader == nil || leader.Phase != exporting.PhaseSoftPaused && !leader.NoExporters {
+			continue
+		}
+		if position, ok := positions.of(p.ID, leader.Exported); ok {
+			record.Baselines = append(record.Baselines, hold.NewBaseline(p.ID, position))
 		}
 	}
 	slices.SortFunc(record.Baselines, hold.CompareBaselines)
@@ -206,13 +214,13 @@ func (w *Witness) take(view *exporting.View) map[string]hold.Found {
 	positions := positionsOf{}
 	for _, h := range w.holds {
 		f := hold.Found{Broken: slices.Clone(h.found)}
-		if !h.record.Complete && view.Topology != nil {
+		if !h.record.Complete && view.Topology != nil && len(view.Topology.Expected) > 0 {
 			if len(positions) == 0 {
 				positions = positionsIn(view)
 			}
 			f.Baselines, f.Complete = w.drained(h, view, positions)
 		}
-		if len(f.Broken) > 0 || len(f.Baselines) > 0 {
+		if len(f.Broken) > 0 || len(f.Baselines) > 0 || f.Complete {
 			found[h.uid] = f
 		}
 	}
@@ -227,18 +235,26 @@ func (w *Witness) drained(h *watched, view *exporting.View, positions positionsO
 		if _, known := h.record.Baseline(p.ID); known {
 			continue
 		}
-		s, known := w.still[p.ID]
-		if !known || s.phase < h.phase || s.last.Sub(s.since) < w.drain {
+		// A replica that fell silent may have stored more than the rest, and not done wrong: it would break the hold when it
+		// comes back.
+		if !wasRead(view, p) {
 			complete = false
 			continue
 		}
-		baselines = append(baselines, hold.NewBaseline(p.ID, positions.of(p.ID)))
+		s, known := w.still[p.ID]
+		position, told := positions.of(p.ID, s.position)
+		if !known || !told || s.phase < h.phase || s.last.Sub(s.since) < w.drain {
+			complete = false
+			continue
+		}
+		baselines = append(baselines, hold.NewBaseline(p.ID, position))
 	}
 	return baselines, complete
 }
 
-// due is when the next partition may have drained, zero if none is waited for.
-func (w *Witness) due() time.Time {
+// due is when the next partition may have drained, after now; zero if none is waited for. One that ought to have drained
+// already waits for something else: for its leader to be read, or for the ledger to be written.
+func (w *Witness) due(now time.Time) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var due time.Time
@@ -250,21 +266,12 @@ func (w *Witness) due() time.Time {
 			if _, known := h.record.Baseline(p); known || s.phase < h.phase {
 				continue
 			}
-			if at := s.since.Add(w.drain); due.IsZero() || at.Before(due) {
+			if at := s.since.Add(w.drain); at.After(now) && (due.IsZero() || at.Before(due)) {
 				due = at
 			}
 		}
 	}
 	return due
-}
-
-// written forgets findings that are in the ledger now.
-func (w *Witness) written(found map[string]hold.Found) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, h := range w.holds {
-		h.found = slices.DeleteFunc(h.found, func(what string) bool { return slices.Contains(found[h.uid].Broken, what) })
-	}
 }
 
 // findings is what breaks a hold and is not in the ledger yet.
@@ -304,12 +311,14 @@ func positionsIn(view *exporting.View) positionsOf {
 	return highest
 }
 
-// of is a partition's position. Where no broker tells positions none can be passed: the phases alone count then.
-func (h positionsOf) of(p exporting.PartitionID) int64 {
-	if position, ok := h[p]; ok {
-		return position
+// of is a partition's position, beside what its leader tells. Where no broker tells positions none can be passed: the
+// phases alone count then. Where only the leader does not, its followers' copies, which lag, are no measure.
+func (h positionsOf) of(p exporting.PartitionID, leader exporting.Position) (position int64, ok bool) {
+	position, told := h[p]
+	if !told {
+		return math.MaxInt64, true
 	}
-	return math.MaxInt64
+	return position, leader.Known
 }
 
 // leader is the replica that leads a partition, nil where that cannot be read.
@@ -322,6 +331,17 @@ func leader(view *exporting.View, p exporting.PartitionID) *exporting.Reading {
 		}
 	}
 	return nil
+}
+
+// wasRead reports whether every expected replica of a partition can be read.
+func wasRead(view *exporting.View, p exporting.ExpectedPartition) bool {
+	read := 0
+	for _, b := range view.Topology.Brokers {
+		if _, ok := view.Reading(p.ID, b.ID); ok && view.Observations[b.ID].Err == nil {
+			read++
+		}
+	}
+	return read >= p.Replicas
 }
 
 // unseen lists the partitions whose leaders cannot be read, in words.

@@ -1,0 +1,139 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/exportgate/exportgate/server/internal/exporting"
+	"github.com/exportgate/exportgate/server/internal/hold"
+)
+
+// errOver ends a drive whose order does not stand any more.
+var errOver = errors.New("there is something else to do")
+
+// drive carries out an order. It ends early when there is something else to do.
+func (r *Reconciler) drive(ctx context.Context, o order) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	guarding := make(chan struct{})
+	defer func() { <-guarding }()
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		defer close(guarding)
+		r.guard(ctx, stop, ended, o)
+	}()
+
+	if o.state.Settled() {
+		view := r.opts.Fanout.Look(ctx)
+		astray := view.Unsettled(o.goal, r.opts.Fanout.ConfirmInterval())
+		if len(astray) == 0 {
+			r.foreign.settled(time.Now())
+			r.repausing(nil)
+			r.observe(ctx, view)
+			return
+		}
+		if r.resumedElsewhere(ctx, o.term, o.state, view) {
+			return
+		}
+		r.repausing(astray)
+	}
+	view, err := r.opts.Fanout.Drive(ctx, o.goal)
+	switch {
+	case errors.Is(context.Cause(ctx), errOver):
+		return
+	case err == nil && o.state.Undo != nil:
+		r.unlessStored(r.opts.Ledger.Prove(ctx, o.term, o.state.Undo.Revision, !r.opts.Fanout.Doubtful()))
+	case err != nil && ctx.Err() == nil:
+		r.refused(ctx, o.term, o.state, err)
+	}
+	r.observe(ctx, view)
+}
+
+// guard observes what a drive reads, which lasts as long as a broker is dead, and stops it when its order does not stand
+// any more. It returns when the drive has ended.
+func (r *Reconciler) guard(ctx context.Context, stop context.CancelCauseFunc, ended <-chan struct{}, o order) {
+	tick := time.NewTicker(max(r.opts.Fanout.ConfirmInterval(), minPause))
+	defer tick.Stop()
+	var due <-chan time.Time
+	if !o.due.IsZero() {
+		timer := time.NewTimer(time.Until(o.due))
+		defer timer.Stop()
+		due = timer.C
+	}
+	observed := time.Now()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-due:
+			stop(errOver)
+			return
+		case <-o.changed:
+		case <-o.elected:
+		case now := <-tick.C:
+			if r.inDemand(o.state) || now.Sub(observed) >= r.opts.Interval {
+				observed = now
+				r.observe(ctx, r.opts.Fanout.View())
+			}
+			continue
+		}
+		if !r.stands(&o) {
+			stop(errOver)
+			return
+		}
+	}
+}
+
+// stands takes notice of what the ledger and the election say by now, and reports whether an order still stands.
+func (r *Reconciler) stands(o *order) bool {
+	now := time.Now()
+	before := o.state
+	term, driving, elected := r.drives()
+	o.state, o.changed = r.tell(now)
+	o.elected = elected
+	goal, enforce := o.state.Goal()
+	return enforce && goal.Phase == o.goal.Phase && maps.Equal(goal.Restore, o.goal.Restore) &&
+		undoing(&o.state) == undoing(&before) && o.state.Due(now).Equal(before.Due(now)) &&
+		(r.opts.Ledger.Forced() || driving && term.ID == o.term && !r.opts.Ledger.Lost())
+}
+
+// undoing is the revision that asked for what is being undone; 0 if there is none.
+func undoing(s *hold.State) uint64 {
+	if s.Undo == nil {
+		return 0
+	}
+	return s.Undo.Revision
+}
+
+// inDemand reports whether somebody waits for what a drive reads: a call, or a hold that is to settle.
+func (r *Reconciler) inDemand(state hold.State) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.waiting > 0 || !state.Settled()
+}
+
+// refused withdraws the holds that a broker's final no makes impossible. To go on would be in vain, also for those that
+// were to be kept: a hold that can never settle helps nobody.
+func (r *Reconciler) refused(ctx context.Context, term uint64, state hold.State, err error) {
+	var refusal hold.Refusal
+	phase := exporting.PhasePaused
+	if unsafe, is := errors.AsType[*exporting.UnsafeTransitionError](err); is {
+		refusal.Unsafe = unsafe.Brokers
+	} else if unsupported, is := errors.AsType[*exporting.SoftPauseUnsupportedError](err); is {
+		refusal.Unsupported, refusal.Version, phase = unsupported.Brokers, unsupported.Version, exporting.PhaseSoftPaused
+	} else {
+		return
+	}
+	uids := map[string]hold.Refusal{}
+	for i := range state.Holds {
+		if h := &state.Holds[i]; h.Settled.IsZero() && h.Phase == phase && h.Restore != nil {
+			uids[h.UID] = refusal
+		}
+	}
+	if len(uids) > 0 {
+		r.unlessStored(r.opts.Ledger.Refuse(ctx, term, uids, err.Error()))
+	}
+}
