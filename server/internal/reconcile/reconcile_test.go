@@ -4,7 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +30,7 @@ type rig struct {
 	t       *testing.T
 	cluster *exportingtest.Cluster
 	ledger  *hold.Ledger
+	failed  <-chan error // from the loop, when it has ended
 	end     func()
 }
 
@@ -68,9 +71,10 @@ func runOn(t *testing.T, c *exportingtest.Cluster, brokers exporting.Cluster, st
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // It ends before the test's does.
 	var loops sync.WaitGroup
 	loops.Go(func() { _ = ledger.Run(ctx) })
-	loops.Go(func() { _ = r.Run(ctx) })
+	failed := make(chan error, 1)
+	loops.Go(func() { failed <- r.Run(ctx) })
 	return &rig{
-		Reconciler: r, t: t, cluster: c, ledger: ledger,
+		Reconciler: r, t: t, cluster: c, ledger: ledger, failed: failed,
 		end: sync.OnceFunc(func() { cancel(); loops.Wait(); o.Fanout.Close() }),
 	}
 }
@@ -121,3 +125,96 @@ func bubble(t *testing.T, c *exportingtest.Cluster, test func(*rig)) {
 }
 
 func wait(d time.Duration) { <-time.After(d) }
+
+// hold places a hold, which has to succeed.
+func (r *rig) hold(t *testing.T, id string, phase exporting.Phase) hold.Hold {
+	t.Helper()
+	result, err := r.Pause(t.Context(), reconcile.PauseRequest{Hold: id, Phase: phase, Owner: "test"})
+	if err != nil {
+		t.Fatalf("pause %s: %v", id, err)
+	}
+	return *result.Hold
+}
+
+func (r *rig) release(t *testing.T, id string) (reconcile.Result, error) {
+	t.Helper()
+	return r.Resume(t.Context(), reconcile.ResumeRequest{Hold: id, Owner: "test"})
+}
+
+// live is a live hold as the ledger has it.
+func (r *rig) live(t *testing.T, id string) hold.Hold {
+	t.Helper()
+	state, _ := r.ledger.State()
+	h, ok := state.Find(id)
+	if !ok {
+		t.Fatalf("there is no hold %s in %+v", id, state)
+	}
+	return h
+}
+
+// holds fails the test unless these live, and no others.
+func (r *rig) holds(t *testing.T, want ...string) {
+	t.Helper()
+	state, _ := r.ledger.State()
+	got := make([]string, len(state.Holds))
+	for i := range state.Holds {
+		got[i] = state.Holds[i].ID
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("holds %v, want %v", got, want)
+	}
+}
+
+// told is what the events say, a line each.
+func (r *rig) told(t *testing.T) string {
+	t.Helper()
+	var lines []string
+	for _, e := range r.status(t).Events {
+		lines = append(lines, e.Message)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (r *rig) status(t *testing.T) *reconcile.Status {
+	t.Helper()
+	status, err := r.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status
+}
+
+// lens is a cluster whose answers change on their way to one server, and that counts what the server asks for. What
+// changes them is set before use.
+type lens struct {
+	*exportingtest.Cluster
+
+	topology func(*exporting.Topology)
+	reading  func(exporting.BrokerID, *exporting.Reading)
+	reads    atomic.Int64
+	writes   atomic.Int64
+}
+
+func (l *lens) Topology(ctx context.Context) (*exporting.Topology, error) {
+	t, err := l.Cluster.Topology(ctx)
+	if err == nil && l.topology != nil {
+		l.topology(t)
+	}
+	return t, err
+}
+
+func (l *lens) Read(ctx context.Context, b exporting.Broker) ([]exporting.Reading, error) {
+	l.reads.Add(1)
+	readings, err := l.Cluster.Read(ctx, b)
+	for i := range readings {
+		if l.reading != nil {
+			l.reading(b.ID, &readings[i])
+		}
+	}
+	return readings, err
+}
+
+func (l *lens) Write(ctx context.Context, lever exporting.Lever, p exporting.Phase) error {
+	l.writes.Add(1)
+	return l.Cluster.Write(ctx, lever, p)
+}
