@@ -316,3 +316,23 @@ func TestTheSameRequestOnceMoreCounts(t *testing.T) {
 		}
 	})
 }
+
+// What a process that drove before has on its way may come after our own writes, though those had an effect.
+func TestSuspicionLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := exportingtest.New(3, 3)
+		f := newFanout(t, c)
+		defer f.Close()
+		if _, err := f.Drive(t.Context(), exporting.Goal{Phase: exporting.PhaseSoftPaused}); err != nil || f.Doubtful() {
+			t.Fatalf("error %v, doubtful %t", err, f.Doubtful())
+		}
+		f.Suspect(true)
+		if _, err := f.Drive(t.Context(), exporting.Goal{Phase: exporting.PhaseExporting}); err != nil || !f.Doubtful() {
+			t.Errorf("error %v, doubtful %t", err, f.Doubtful())
+		}
+		<-time.After(10 * time.Second)
+		if f.Doubtful() {
+			t.Error("it doubts for ever")
+		}
+	})
+}
