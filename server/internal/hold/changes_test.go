@@ -223,13 +223,19 @@ func TestDriver(t *testing.T) {
 
 // A resume seen at the brokers counts for what it was judged by alone.
 func TestDropOvertaken(t *testing.T) {
-	l, _ := opened(t)
+	l, memory := opened(t)
 	placed(t, l, "a", soft, 0)
 	state, _ := l.State()
 	if dropped, err := l.Drop(t.Context(), 0, state.Revision); dropped || err != nil {
 		t.Errorf("a named hold: dropped %v, error %v", dropped, err)
 	}
 	placed(t, l, Operator, soft, 0)
+	before, _ := l.State()
+	memory.Fail(nil, errDisk)
+	if dropped, err := l.Drop(t.Context(), 0, before.Revision); dropped || !errors.Is(err, errDisk) {
+		t.Errorf("no write: dropped %v, error %v", dropped, err)
+	}
+	memory.Fail(nil, nil)
 	if dropped, err := l.Drop(t.Context(), 0, state.Revision); dropped || err != nil {
 		t.Errorf("a later revision: dropped %v, error %v", dropped, err)
 	}

@@ -76,6 +76,28 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
+// What two records have in common neither changes for the other.
+func TestRecordsShareNothing(t *testing.T) {
+	room := Continuous{Baselines: make(Baselines, 0, 10), Evidence: make([]string, 0, 10)}
+	one := room.with([]Baseline{{"", 1, 10}}, false)
+	one = one.found([]string{"one"}, true)
+	other := room.with([]Baseline{{"", 1, 20}}, false)
+	other = other.found([]string{"other"}, true)
+	if one.Baselines[0].Position != 10 || one.Evidence[0] != "one" {
+		t.Errorf("the other's: %+v", one)
+	}
+	one.Baselines = append(make(Baselines, 0, 10), one.Baselines...)
+	one.with([]Baseline{{"", 0, 30}}, false)
+	if one.Baselines[0].Position != 10 {
+		t.Errorf("the next one's: %+v", one)
+	}
+	one.Evidence = append(make([]string, 0, 10), one.Evidence...)
+	a, b := one.found([]string{"a"}, false), one.found([]string{"b"}, false)
+	if a.Evidence[1] != "a" || b.Evidence[1] != "b" {
+		t.Errorf("evidence %q and %q", a.Evidence, b.Evidence)
+	}
+}
+
 func TestPassed(t *testing.T) {
 	record := Continuous{Baselines: Baselines{{"", 1, 10}}}
 	tests := []struct {

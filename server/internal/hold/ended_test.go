@@ -38,6 +38,20 @@ func TestEnd(t *testing.T) {
 	}
 }
 
+// Of several holds of one id the last one counts.
+func TestLast(t *testing.T) {
+	s := play(t)
+	s.place(s.asked("a", soft))
+	s.release("a")
+	want := s.place(s.asked("a", soft)).UID
+	s.release("a")
+	s.place(s.asked("b", soft))
+	s.release("b")
+	if e, _ := s.state.Last("a"); e.Hold.UID != want {
+		t.Errorf("last: %+v", e)
+	}
+}
+
 func TestEndBeforeItSettles(t *testing.T) {
 	s := play(t)
 	s.place(s.asked("a", soft))

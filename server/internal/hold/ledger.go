@@ -1,6 +1,7 @@
 package hold
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -222,7 +223,7 @@ func (l *Ledger) written(ctx context.Context, r Record) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	last, err := l.store.Read(ctx)
-	return err == nil && last.Revision == r.Revision && string(last.Data) == string(r.Data)
+	return err == nil && bytes.Equal(last.Data, r.Data) // They say their revisions.
 }
 
 // wrote makes a state the last, which includes what waited to be written.

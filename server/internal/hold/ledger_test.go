@@ -147,6 +147,36 @@ func TestExpiredBeforeItIsWritten(t *testing.T) {
 	})
 }
 
+// What is written forgets what is too old.
+func TestLedgerForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, memory := opened(t)
+		placed(t, l, "a", soft, 0)
+		released(t, l, "a")
+		<-time.After(maxAge + time.Nanosecond)
+		placed(t, l, "b", soft, 0)
+		if history := lastIn(t, memory).History; len(history) != 0 {
+			t.Errorf("history %+v", history)
+		}
+	})
+}
+
+// A change is decided on what the store has, whatever this ledger still takes for it.
+func TestOvertakenByAnotherLedger(t *testing.T) {
+	l, memory := opened(t)
+	other := openedOn(t, memory)
+	a, b := placed(t, l, "a", soft, 0), placed(t, l, "b", soft, 0)
+	refresh(t, other)
+	released(t, other, "a")
+	if renewed, err := l.Renew(t.Context(), a.UID, time.Hour); err != nil || renewed != nil {
+		t.Errorf("error %v, renewed what is released: %+v", err, renewed)
+	}
+	placed(t, other, "b", hard, 0)
+	if r := released(t, l, "b"); !r.Now || r.Ended.Hold.UID == b.UID || len(r.State.Holds) != 0 {
+		t.Errorf("released %+v", r)
+	}
+}
+
 // Two ledgers over one store do not lose each other's changes.
 func TestTwoLedgersRace(t *testing.T) {
 	memory := NewMemory()

@@ -205,11 +205,14 @@ func TestStoreHangs(t *testing.T) {
 
 // A caller that did not wait says nothing of the store.
 func TestCallerLeaves(t *testing.T) {
-	l, _ := opened(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := l.Place(ctx, request(l, "a", soft, 0))
-	if _, is := errors.AsType[*UnavailableError](err); !is {
+	store := &faulty{Memory: NewMemory()}
+	l := openedOn(t, store)
+	ctx, leave := context.WithCancel(t.Context())
+	store.swap = func(writing context.Context, _ Record) error {
+		leave()
+		return writing.Err()
+	}
+	if _, err := l.Place(ctx, request(l, "a", soft, 0)); !errors.Is(err, context.Canceled) {
 		t.Errorf("place: %v", err)
 	}
 	if err := l.Refresh(ctx); !errors.Is(err, context.Canceled) {
