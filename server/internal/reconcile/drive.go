@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
@@ -17,14 +18,11 @@ var errOver = errors.New("there is something else to do")
 func (r *Reconciler) drive(ctx context.Context, o order) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	guarding := make(chan struct{})
-	defer func() { <-guarding }()
-	ended := make(chan struct{})
-	defer close(ended)
-	go func() {
-		defer close(guarding)
-		r.guard(ctx, stop, ended, o)
-	}()
+	var guarding sync.WaitGroup
+	defer guarding.Wait()
+	underway, ended := context.WithCancel(ctx)
+	defer ended()
+	guarding.Go(func() { r.guard(ctx, underway, stop, o) })
 
 	if o.state.Settled() {
 		view := r.opts.Fanout.Look(ctx)
@@ -52,9 +50,9 @@ func (r *Reconciler) drive(ctx context.Context, o order) {
 	r.observe(ctx, view)
 }
 
-// guard observes what a drive reads, which lasts as long as a broker is dead, and stops it when its order does not stand
-// any more. It returns when the drive has ended.
-func (r *Reconciler) guard(ctx context.Context, stop context.CancelCauseFunc, ended <-chan struct{}, o order) {
+// guard does what passes do while a drive is under way, which lasts as long as a broker is dead: it observes what is read,
+// finds out whether the ledger is lost or back, and stops the drive when its order does not stand any more.
+func (r *Reconciler) guard(ctx, underway context.Context, stop context.CancelCauseFunc, o order) {
 	tick := time.NewTicker(max(r.opts.Fanout.ConfirmInterval(), minPause))
 	defer tick.Stop()
 	var due <-chan time.Time
@@ -63,10 +61,10 @@ func (r *Reconciler) guard(ctx context.Context, stop context.CancelCauseFunc, en
 		defer timer.Stop()
 		due = timer.C
 	}
-	observed := time.Now()
+	observed, refreshed := time.Now(), time.Now()
 	for {
 		select {
-		case <-ended:
+		case <-underway.Done():
 			return
 		case <-due:
 			stop(errOver)
@@ -78,7 +76,12 @@ func (r *Reconciler) guard(ctx context.Context, stop context.CancelCauseFunc, en
 				observed = now
 				r.observe(ctx, r.opts.Fanout.View())
 			}
-			continue
+			if now.Sub(refreshed) < r.opts.Interval {
+				continue
+			}
+			refreshed = now
+			_ = r.opts.Ledger.Refresh(underway) // Whether it is lost is asked below.
+			r.noticeStore()
 		}
 		if !r.stands(&o) {
 			stop(errOver)

@@ -74,7 +74,9 @@ func (g glimpse) reading() exporting.Reading {
 }
 
 // matches reports whether a text contains a part, or is empty where that is.
-func matches(text, part string) bool { return (text == "") == (part == "") && strings.Contains(text, part) }
+func matches(text, part string) bool {
+	return (text == "") == (part == "") && strings.Contains(text, part)
+}
 
 // Reads from before a hold settled say nothing of it, not even beside one from after.
 func TestWitnessForgivesWhatWasBefore(t *testing.T) {
