@@ -78,6 +78,7 @@ bench: ## Measure against the limits, side by side; docs/performance.md explains
 .PHONY: soak
 soak: ## Run the long checks whole: random scenarios, faults, fuzzing
 	go test -count=1 -run TestAnythingThatEndsQuietlySettles ./server/internal/reconcile -rapid.checks=100000 -timeout 30m
+	go test -count=1 -run TestProperties ./server/internal/hold -rapid.checks=20000 -timeout 10m
 	go test -count=1 -run TestModel ./server/internal/reconcile -rapid.checks=10000 -timeout 30m
 	go test -race -count=1 ./server/servertest -timeout 30m -soak
 	$(MAKE) fuzz
