@@ -10,7 +10,10 @@ import (
 
 // token goes with every request once etcd has given one, which it does for a username and a password. It becomes invalid
 // when a member restarts, and as others change users and roles.
-type token struct{ value atomic.Pointer[string] }
+type token struct {
+	value  atomic.Pointer[string]
+	asking chan struct{} // capacity 1: etcd makes passwords costly to check
+}
 
 var _ credentials.PerRPCCredentials = (*token)(nil)
 
@@ -25,7 +28,17 @@ func (t *token) GetRequestMetadata(context.Context, ...string) (map[string]strin
 // RequireTransportSecurity implements [credentials.PerRPCCredentials]: etcd allows it, and loopback needs it.
 func (t *token) RequireTransportSecurity() bool { return false }
 
-func (c *conn) authenticate(ctx context.Context) error {
+// authenticate asks for a token, unless the one that was refused has been replaced meanwhile.
+func (c *conn) authenticate(ctx context.Context, refused *string) error {
+	select {
+	case c.token.asking <- struct{}{}:
+		defer func() { <-c.token.asking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if c.token.value.Load() != refused {
+		return nil
+	}
 	answer, err := c.Authenticate(ctx, c.username, c.password)
 	if err == nil {
 		c.token.value.Store(&answer.Token)

@@ -38,7 +38,7 @@ type conn struct {
 }
 
 func dial(o *Options) (*conn, error) {
-	token := &token{}
+	token := &token{asking: make(chan struct{}, 1)}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:   o.Endpoints,
 		TLS:         o.TLS,
@@ -91,6 +91,7 @@ func (c *conn) request(ctx context.Context, e effect, do func(context.Context) e
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	for {
+		with := c.token.value.Load()
 		sent, err := c.attempt(ctx, e, do)
 		switch {
 		case err == nil:
@@ -98,7 +99,7 @@ func (c *conn) request(ctx context.Context, e effect, do func(context.Context) e
 		case e == once && sent && !refused(err):
 			return &hold.UncertainError{Err: c.describe(err)}
 		case c.username != "" && unauthenticated(err):
-			if err := c.authenticate(ctx); err != nil {
+			if err := c.authenticate(ctx, with); err != nil {
 				return c.describe(err)
 			}
 		case !passing(err):

@@ -49,7 +49,7 @@ func TestRequest(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := &conn{timeout: 3 * time.Second, endpoints: "https://etcd:2379"}
+				c := &conn{token: &token{}, timeout: 3 * time.Second, endpoints: "https://etcd:2379"}
 				began, attempts := time.Now(), 0
 				err := c.request(t.Context(), test.effect, func(ctx context.Context) error {
 					attempts++
@@ -82,7 +82,7 @@ func TestRequest(t *testing.T) {
 func TestRequestThatHangs(t *testing.T) {
 	for e, want := range map[effect]int{once: 1, repeatable: 2} {
 		synctest.Test(t, func(t *testing.T) {
-			c := &conn{timeout: 3 * time.Second}
+			c := &conn{token: &token{}, timeout: 3 * time.Second}
 			began, attempts := time.Now(), 0
 			err := c.request(t.Context(), e, func(ctx context.Context) error {
 				attempts++
@@ -104,7 +104,7 @@ func TestRequestThatHangs(t *testing.T) {
 // A request that fails once is repeated soon, and that is all.
 func TestRequestThatRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &conn{timeout: 3 * time.Second}
+		c := &conn{token: &token{}, timeout: 3 * time.Second}
 		attempts := 0
 		err := c.request(t.Context(), once, func(context.Context) error {
 			if attempts++; attempts < 3 {
