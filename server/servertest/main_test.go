@@ -16,6 +16,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if status, ok := runChild(); ok {
+		os.Exit(status)
+	}
 	flag.Parse()
 	// These tests wait for brokers that do not answer; the processors are idle meanwhile.
 	setUnlessGiven("test.parallel", "16")
