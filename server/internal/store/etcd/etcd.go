@@ -24,8 +24,8 @@ import (
 
 // The defaults of [Options], and the limits.
 const (
-	// DefaultLeaseTTL outlasts what etcd needs to elect a leader, with room for two requests to brokers.
-	DefaultLeaseTTL = 20 * time.Second
+	// DefaultLeaseTTL outlasts what etcd needs to elect a leader, with room for a request to a broker.
+	DefaultLeaseTTL = 15 * time.Second
 	// MinLeaseTTL is where a keep-alive that is late by a second would already cost the term.
 	MinLeaseTTL = 3 * time.Second
 	// DefaultRequestTimeout leaves the ledger the time to look what became of a write.
