@@ -131,22 +131,35 @@ func poster(b *testing.B, url string) func() {
 	}
 }
 
-// wholeServer is the product over a cluster in memory, and a call through each of its doors.
-func wholeServer(b *testing.B) (grpcDoor, httpDoor func()) {
-	b.Helper()
+// benchConfig has any free ports, and a loop that does not disturb.
+func benchConfig(tb testing.TB) *Config {
+	tb.Helper()
 	cfg, err := Load(LoadOptions{EmbeddedCluster: true, Env: []string{
 		"SERVER_PORT=0", "GRPC_PORT=0", "EXPORTING_RECONCILE_INTERVAL=1h",
 	}})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	cfg.Exporting.ConfirmInterval = 0
-	s, err := newServer(b.Context(), cfg, slog.New(slog.DiscardHandler), benchCluster{exportingtest.New(3, 3)},
+	return cfg
+}
+
+// serverOver is the product over a cluster in memory.
+func serverOver(tb testing.TB, cluster *exportingtest.Cluster) *Server {
+	tb.Helper()
+	s, err := newServer(tb.Context(), benchConfig(tb), slog.New(slog.DiscardHandler), benchCluster{cluster},
 		ledgerStore{Store: hold.NewMemory(), where: "memory"})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	b.Cleanup(func() { _ = s.Close() })
+	tb.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// wholeServer is the product over a cluster in memory, and a call through each of its doors.
+func wholeServer(b *testing.B) (grpcDoor, httpDoor func()) {
+	b.Helper()
+	s := serverOver(b, exportingtest.New(3, 3))
 	conn, err := grpc.NewClient(s.GRPCAddr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		b.Fatal(err)

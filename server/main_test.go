@@ -17,5 +17,12 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if what := os.Getenv(herdEnv); what != "" {
+		if err := serveHerd(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
