@@ -28,9 +28,9 @@ func (l *Ledger) Place(ctx context.Context, p Placing) (placed Placed, err error
 	return placed, err
 }
 
-// Renew extends the live hold of a uid, if there is one; else it returns nil.
+// Renew extends the live hold of a uid, if there is one; else it returns nil. It fails with an [*UnavailableError].
 func (l *Ledger) Renew(ctx context.Context, uid string, ttl time.Duration) (renewed *Hold, err error) {
-	_, err = l.change(ctx, func(s *State, now time.Time) (bool, error) {
+	_, err = l.decide(ctx, func(s *State, now time.Time) (bool, error) {
 		renewed = nil
 		h, live := s.FindUID(uid)
 		if live {
@@ -53,9 +53,9 @@ type Release struct {
 
 // Release ends a hold, if it lives, and asks that the cluster go back to what the others ask for: with none left, also
 // the pauses that somebody else made end, for which the anonymous hold need not live. The verdict of the moment and what
-// was found with it go with the hold.
+// was found with it go with the hold. It fails with an [*UnavailableError].
 func (l *Ledger) Release(ctx context.Context, id, by string, verdict Continuity, findings []string) (r Release, err error) {
-	r.State, err = l.change(ctx, func(s *State, now time.Time) (bool, error) {
+	r.State, err = l.decide(ctx, func(s *State, now time.Time) (bool, error) {
 		r.Ended = nil
 		if h, live := s.Find(id); live {
 			h.Record = h.Record.found(findings, verdict == Broken)

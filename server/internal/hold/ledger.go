@@ -209,6 +209,15 @@ func (l *Ledger) change(caller context.Context, step func(*State, time.Time) (bo
 	}
 }
 
+// decide is change for what a caller is told also if nothing changes, such as that there is no such hold: another process
+// may have placed it a moment ago, so that the store is asked first.
+func (l *Ledger) decide(caller context.Context, step func(*State, time.Time) (bool, error)) (State, error) {
+	if err := l.read(caller); err != nil {
+		return State{}, &UnavailableError{Err: err}
+	}
+	return l.change(caller, step)
+}
+
 // write writes a record. Where it is not known whether that happened, it looks.
 func (l *Ledger) write(ctx context.Context, r Record) error {
 	err := l.store.Swap(ctx, r)

@@ -177,6 +177,20 @@ func TestOvertakenByAnotherLedger(t *testing.T) {
 	}
 }
 
+// That there is no such hold is not said by a ledger that has only not heard of it yet.
+func TestNotHeardOf(t *testing.T) {
+	l, memory := opened(t)
+	other := openedOn(t, memory)
+	a := placed(t, other, "a", soft, time.Minute)
+	if renewed, err := l.Renew(t.Context(), a.UID, time.Hour); err != nil || renewed == nil {
+		t.Errorf("error %v, renewed %+v", err, renewed)
+	}
+	b := placed(t, other, "b", soft, 0)
+	if r := released(t, l, "b"); !r.Now || r.Ended == nil || r.Ended.Hold.UID != b.UID {
+		t.Errorf("released %+v", r)
+	}
+}
+
 // Two ledgers over one store do not lose each other's changes.
 func TestTwoLedgersRace(t *testing.T) {
 	memory := NewMemory()
