@@ -99,6 +99,9 @@ func (r *Reconciler) event(kind EventKind, id, format string, args ...any) {
 func (r *Reconciler) recall() {
 	state := r.opts.Ledger.Recorded()
 	r.adopt(&state, time.Now())
+	if r.opts.Election == nil { // What is written from now on is asked for here, and no reason to doubt.
+		r.suspect(&state)
+	}
 	for i := range state.Holds {
 		r.log.LogAttrs(r.base, slog.LevelInfo, "a hold is live", slog.String("hold", describe(&state.Holds[i])),
 			slog.String("owner", state.Holds[i].Owner), slog.String("expires", lifetime(&state.Holds[i])))

@@ -94,14 +94,21 @@ func (r *Reconciler) begin(ctx context.Context, term Term) bool {
 		r.unlessStored(err)
 		return false
 	}
-	state, _ := r.opts.Ledger.State()
-	if _, enforce := state.Goal(); enforce {
-		r.opts.Fanout.Suspect(mayHaveSoftened(&state, time.Now()))
+	if r.opts.Election != nil {
+		state, _ := r.opts.Ledger.State()
+		r.suspect(&state)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.term, r.begun = term.ID, true
 	return true
+}
+
+// suspect doubts what whoever drove before may have asked the brokers for, going by the ledger.
+func (r *Reconciler) suspect(state *hold.State) {
+	if _, enforce := state.Goal(); enforce {
+		r.opts.Fanout.Suspect(mayHaveSoftened(state, time.Now()))
+	}
 }
 
 // mayHaveSoftened reports whether a soft pause may be on its way to the brokers, going by the ledger.
