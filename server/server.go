@@ -194,9 +194,10 @@ func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	}
 	s.grpcAddr = l.Addr()
 	streams, endStreams := context.WithCancelCause(context.Background())
+	calls := new(interceptor.InFlight)
 	server := grpc.NewServer(
 		grpc.ForceServerCodecV2(broadcast.NewCodec()),
-		grpc.ChainUnaryInterceptor(interceptor.Unary(chain)...),
+		grpc.ChainUnaryInterceptor(append(interceptor.Unary(chain), calls.Unary)...),
 		grpc.ChainStreamInterceptor(append(interceptor.Stream(chain), interceptor.EndWith(streams))...),
 		grpc.MaxRecvMsgSize(64<<10), // Requests are a few names.
 		grpc.MaxHeaderListSize(32<<10),
@@ -214,17 +215,18 @@ func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	s.serve("gRPC", l, server.Serve, grpc.ErrServerStopped, func(ctx context.Context) error {
 		checks.Shutdown()
 		endStreams(reconcile.ErrShuttingDown) // A stream that watches would last until the timeout.
+		waiting, enough := context.WithCancel(ctx)
 		stopped := make(chan struct{})
 		go func() {
+			defer close(stopped)
+			defer enough()
 			server.GracefulStop()
-			close(stopped)
 		}()
-		select {
-		case <-stopped:
-		case <-ctx.Done():
-			server.Stop()
-			<-stopped
-		}
+		// A client that does not read is not reached by the end of its stream: once no call needs a connection any more,
+		// those that are left are cut.
+		_ = calls.Quiet(waiting, time.Second)
+		server.Stop()
+		<-stopped
 		return nil
 	})
 	return nil
