@@ -126,7 +126,7 @@ func TestSettings(t *testing.T) {
 		"exporting.reconcile-interval": func(t try) { // Until it is over nobody notices a broker that lost its disk.
 			h := with(t.T, embedded.Options{}, map[string]string{"exporting.reconcile-interval": "1h"})
 			route := h.Route(t, servertest.GRPC)
-			t.expectSuccess(h, route.Pause(t.Context(), hard()), embedded.Paused)
+			t.expectSuccess(h, route.Pause(t.Context(), soft()), embedded.SoftPaused) // A hard one would be looked at until it has drained.
 			t.loseDisk(h.Cluster.Broker(1))
 			before := reads(h)[1]
 			servertest.Await(t, "the status has looked three times", func() bool {

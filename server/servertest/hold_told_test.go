@@ -105,7 +105,7 @@ func TestChecksOfHolds(t *testing.T) {
 		return func(t try, route servertest.Route) servertest.Outcome { return route.Resume(t.Context(), request) }
 	}
 	on(t, []string{"8.9", "8.10"}, func(t try) {
-		h, route := t.start(embedded.Options{}, within("5s"))
+		h, route := t.start(embedded.Options{})
 		old := route.Pause(t.Context(), place("done", embedded.SoftPaused))
 		t.expectSuccess(h, old, embedded.SoftPaused)
 		t.expectSuccess(h, route.Resume(t.Context(), release("done")), embedded.Exporting)

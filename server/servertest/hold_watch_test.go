@@ -161,7 +161,7 @@ func TestStopEndsStreams(t *testing.T) {
 	})
 }
 
-// A client that does not read holds up neither those who do, nor calls; the server's end no longer than calls may.
+// A client that does not read holds up neither those who do, nor calls, nor the server's end.
 func TestWatchThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	for _, form := range servertest.Forms() {
@@ -174,7 +174,7 @@ func TestWatchThatNobodyReads(t *testing.T) {
 
 func (t try) nobodyReads(form servertest.Form) {
 	// A status of so many replicas soon fills what a client may be sent unread.
-	h, route := t.start(embedded.Options{Partitions: 20, ApplyDelay: -1}, map[string]string{"server.shutdown-timeout": "3s"})
+	h, route := t.start(embedded.Options{Partitions: 20, ApplyDelay: -1}, map[string]string{"server.shutdown-timeout": "1m"})
 	slow, deaf, reads := h.Watch(t, form, ""), h.Watch(t, form, ""), h.Watch(t, form, "")
 	defer deaf.Stop()
 	for range 4 {
@@ -191,7 +191,7 @@ func (t try) nobodyReads(form servertest.Form) {
 	if err := h.Stop(); err != nil {
 		t.Errorf("stop: %v", err)
 	}
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("a stream that nobody reads kept the server for %v", took)
 	}
 }
