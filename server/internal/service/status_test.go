@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -15,6 +16,7 @@ import (
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 	"github.com/exportgate/exportgate/server/internal/exporting"
+	"github.com/exportgate/exportgate/server/internal/hold"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
 )
 
@@ -59,11 +61,47 @@ func TestStatusOfErrors(t *testing.T) {
 		},
 		{
 			&reconcile.NotSettledError{
-				Outcome: reconcile.OutcomeKept, Wanted: exporting.PhasePaused, Failures: []exporting.Failure{failure}, Total: 9,
+				Hold: "operator", Outcome: reconcile.OutcomeKept, Wanted: exporting.PhasePaused, Failures: []exporting.Failure{failure}, Total: 9,
 			}, codes.DeadlineExceeded, "REPLICAS_NOT_SETTLED",
 			map[string]string{"failed": "1", "total": "9", "hold": "operator", "outcome": "kept"},
 			"partition 2 on broker 1: reads EXPORTING",
 		},
+		{
+			&reconcile.HoldNotFoundError{Hold: "b"}, codes.NotFound, "HOLD_NOT_FOUND", map[string]string{"hold": "b"}, `no hold "b"`,
+		},
+		{
+			&reconcile.HoldNotFoundError{Hold: "b", Released: "released yesterday"}, codes.NotFound, "HOLD_NOT_FOUND",
+			map[string]string{"hold": "b"},
+			"released yesterday",
+		},
+		{
+			&reconcile.HoldExpiredError{Hold: "b", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}, codes.FailedPrecondition,
+			"HOLD_EXPIRED",
+			map[string]string{"hold": "b", "time": "2026-01-02T03:04:05Z"},
+			"2026-01-02T03:04:05Z",
+		},
+		{
+			&reconcile.HoldBrokenError{Hold: "b", Continuity: hold.Unknown, Evidence: []string{"x", "y"}}, codes.FailedPrecondition,
+			"HOLD_BROKEN",
+			map[string]string{"hold": "b", "continuity": "UNKNOWN", "evidence": "x; y"},
+			"may not have kept",
+		},
+		{
+			&reconcile.HeldByOthersError{Holds: []string{"a", "b"}}, codes.FailedPrecondition, "HELD_BY_OTHERS",
+			map[string]string{"holds": "a,b"},
+			"a, b",
+		},
+		{
+			&hold.UnavailableError{Err: errors.New("disk full")}, codes.Unavailable, "STORE_UNAVAILABLE",
+			map[string]string{"written": "no"},
+			"nothing was touched",
+		},
+		{
+			&hold.UnavailableError{Err: errors.New("timeout"), Uncertain: true}, codes.DeadlineExceeded, "STORE_UNAVAILABLE",
+			map[string]string{"written": "unknown"},
+			"ask for the status",
+		},
+		{&hold.TooManyError{Limit: 100}, codes.ResourceExhausted, "TOO_MANY_HOLDS", map[string]string{"limit": "100"}, "100"},
 		{reconcile.ErrShuttingDown, codes.Unavailable, "SHUTTING_DOWN", nil, "shutting down"},
 		{context.Canceled, codes.Canceled, "", nil, "goes on"},
 		{context.DeadlineExceeded, codes.DeadlineExceeded, "", nil, "goes on"},
