@@ -41,6 +41,21 @@ func TestWordsAreConverted(t *testing.T) {
 			t.Errorf("%v became %v", h, toHealth(h))
 		}
 	}
+	for c := hold.Pending; c <= hold.Unknown; c++ {
+		if want := "CONTINUITY_" + c.String(); toContinuity(c).String() != want {
+			t.Errorf("%v became %v", c, toContinuity(c))
+		}
+	}
+	ends, kinds := map[exportgatev1.HoldEnd]bool{}, map[exportgatev1.EventKind]bool{}
+	for e := hold.Released; e <= hold.ResumedElsewhere; e++ {
+		ends[toEnd(e)] = true
+	}
+	for k := reconcile.EventHoldPlaced; k <= reconcile.EventStore; k++ {
+		kinds[toKind(k)] = true
+	}
+	if len(ends) != len(exportgatev1.HoldEnd_name)-1 || len(kinds) != len(exportgatev1.EventKind_name)-1 || ends[0] || kinds[0] {
+		t.Errorf("ends %v, kinds %v", ends, kinds)
+	}
 }
 
 func TestToStatus(t *testing.T) {
@@ -65,10 +80,21 @@ func TestToStatus(t *testing.T) {
 	got := toStatus(&reconcile.Status{
 		Target: exporting.PhasePaused, Observed: exporting.PhasePaused, View: view,
 		Unsettled: []exporting.Failure{{Partition: p1, Broker: "1", Reason: "connection refused"}},
-		Holds:     []hold.Hold{{ID: "operator", UID: "u", Phase: exporting.PhasePaused, Owner: "me", Created: at}},
-		Events:    []reconcile.Event{{Time: at, Message: "something", Hold: "operator"}},
-		Stalled:   map[exporting.PartitionID]exporting.BrokerID{p1: "0"},
-		Warnings:  []string{"look out"},
+		Holds: []hold.Hold{{
+			ID: "operator", UID: "u", Phase: exporting.PhasePaused, Owner: "me", Reason: "why", Created: at, Settled: at,
+			Expires: at.Add(time.Hour), Record: hold.Continuous{Complete: true},
+		}},
+		Unseen: []string{"the leader of partition 2 cannot be read"},
+		History: []hold.Ended{{
+			Hold: hold.Hold{
+				ID: "b", UID: "v", Phase: exporting.PhaseSoftPaused, Record: hold.Continuous{Broken: true, Evidence: []string{"x"}},
+			},
+			At: at, How: hold.Forced, By: "you", Continuity: hold.Broken,
+		}},
+		Stale: errors.New("the disk is full"), Driver: "server-1",
+		Events:   []reconcile.Event{{Time: at, Kind: reconcile.EventHoldEnded, Message: "something", Hold: "operator"}},
+		Stalled:  map[exporting.PartitionID]exporting.BrokerID{p1: "0"},
+		Warnings: []string{"look out"},
 	})
 	want := &exportgatev1.Status{
 		Target: exportgatev1.Phase_PHASE_PAUSED, Observed: exportgatev1.Phase_PHASE_PAUSED,
@@ -86,8 +112,18 @@ func TestToStatus(t *testing.T) {
 			},
 		}}},
 		Holds: []*exportgatev1.Hold{{
-			Id: "operator", Uid: "u", Phase: exportgatev1.Phase_PHASE_PAUSED, Owner: "me", CreateTime: timestamppb.New(at),
+			Id: "operator", Uid: "u", Phase: exportgatev1.Phase_PHASE_PAUSED, Owner: "me", Reason: "why",
+			CreateTime: timestamppb.New(at), SettleTime: timestamppb.New(at), ExpireTime: timestamppb.New(at.Add(time.Hour)),
+			Continuity: exportgatev1.Continuity_CONTINUITY_UNKNOWN, Evidence: []string{"the leader of partition 2 cannot be read"},
 		}},
+		History: []*exportgatev1.EndedHold{{
+			Hold: &exportgatev1.Hold{
+				Id: "b", Uid: "v", Phase: exportgatev1.Phase_PHASE_SOFT_PAUSED, Evidence: []string{"x"},
+				Continuity: exportgatev1.Continuity_CONTINUITY_BROKEN,
+			},
+			EndTime: timestamppb.New(at), End: exportgatev1.HoldEnd_HOLD_END_FORCED, EndedBy: "you",
+		}},
+		Stale: "the disk is full", Driver: "server-1",
 		Cluster: &exportgatev1.Cluster{
 			Brokers: []*exportgatev1.Broker{
 				{Id: "0", Address: "http://0", Version: "8.9.3"},
@@ -95,7 +131,9 @@ func TestToStatus(t *testing.T) {
 			},
 			Partitions: 1, ReplicationFactor: 2, Versions: []string{"8.9.3"}, Source: "cluster endpoint",
 		},
-		Events:   []*exportgatev1.Event{{Time: timestamppb.New(at), Message: "something", Hold: "operator"}},
+		Events: []*exportgatev1.Event{{
+			Time: timestamppb.New(at), Message: "something", Hold: "operator", Kind: exportgatev1.EventKind_EVENT_KIND_HOLD_ENDED,
+		}},
 		Warnings: []string{"look out"},
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
