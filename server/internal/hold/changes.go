@@ -163,7 +163,7 @@ func (l *Ledger) proveForced(revision uint64, done bool) {
 	defer l.mu.Unlock()
 	now := time.Now()
 	s, _ := l.effective(now)
-	if l.forced == nil || s.Undo == nil || s.Undo.Revision != revision {
+	if l.forced == nil || s.Undo == nil || s.Undo.Revision != revision || !l.forced.proven.IsZero() && l.forced.done == done {
 		return
 	}
 	if l.forced.proven.IsZero() {
