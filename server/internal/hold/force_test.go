@@ -205,3 +205,26 @@ func TestForceDuringTheWriteOfAnother(t *testing.T) {
 		t.Error("it is never written")
 	}
 }
+
+// A ledger that could never be read does not know what a resume by force ends, and ends it all the same once it can.
+func TestForceWithoutEverHavingRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := NewMemory()
+		other := openedOn(t, memory)
+		placed(t, other, "earlier", soft, time.Hour)
+		store := &faulty{Memory: memory, err: errDisk}
+		l := openedOn(t, store)
+		<-time.After(time.Second)
+		if ended, recorded := l.Force(t.Context(), "me"); len(ended) != 0 || recorded {
+			t.Errorf("recorded %v, ended %+v", recorded, ended)
+		}
+		<-time.After(time.Second)
+		placed(t, other, "later", soft, time.Hour)
+		store.err = nil
+		refresh(t, l)
+		state := lastIn(t, memory)
+		if len(state.Holds) != 1 || state.Holds[0].ID != "later" || len(state.History) != 1 || state.History[0].How != Forced {
+			t.Errorf("state %+v", state)
+		}
+	})
+}

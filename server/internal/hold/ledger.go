@@ -29,11 +29,17 @@ type Ledger struct {
 
 // forced is a resume of everything that could not be written yet.
 type forced struct {
-	uids   []string // of the holds that it ends
+	uids   []string // of the holds that were known to live
 	by     string
 	at     time.Time
 	proven time.Time // when every replica was confirmed exporting
 	done   bool      // whether nobody has to look after that any more
+}
+
+// ends reports whether it ends a hold: one that was known to live, or that lived then although that could not be read. One
+// that was placed later stays.
+func (f *forced) ends(h *Hold) bool {
+	return slices.Contains(f.uids, h.UID) || h.Created.Before(f.at) && h.Live(f.at)
 }
 
 // patience bounds every request to the store.
@@ -125,7 +131,7 @@ func (l *Ledger) effective(now time.Time) (s State, due bool) {
 	}
 	s = l.state.clone()
 	if f != nil {
-		s.force(func(h *Hold) bool { return slices.Contains(f.uids, h.UID) }, f.by, f.at)
+		s.force(f.ends, f.by, f.at)
 	}
 	s.expire(now)
 	return s, true
