@@ -70,13 +70,23 @@ func (c *claims) paused(claim *claim, o servertest.Outcome) {
 	switch {
 	case o.OK():
 		c.adopt(claim, o.Hold)
-	case cutOff(o), o.Reason == notSettled && o.Metadata["outcome"] != "reverted" && o.Metadata["outcome"] != "reverting":
-		if claim.fate == gone {
-			claim.fate, claim.uid, claim.expires = either, "", time.Time{}
-		}
+	case cutOff(o), o.Reason == notSettled && o.Metadata["outcome"] == "continuing":
+		c.begin(claim, either)
+	case o.Reason == notSettled && o.Metadata["outcome"] == "kept":
+		c.begin(claim, lives)
 	case o.Reason == notSettled, o.Reason == incomplete, o.Reason == unsafeHard:
 	default:
 		c.Errorf("pausing %s, of which was known that it %s: %v", claim.id, claim.fate, o)
+	}
+}
+
+// begin takes notice of a hold that is placed, or may be, and not settled yet.
+func (c *claims) begin(claim *claim, f fate) {
+	if claim.fate == gone {
+		claim.uid, claim.expires = "", time.Time{}
+	}
+	if claim.fate != lives {
+		claim.fate = f
 	}
 }
 

@@ -3,6 +3,7 @@ package servertest_test
 import (
 	"context"
 	"flag"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,11 +25,13 @@ func TestKilled(t *testing.T) {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
+	kills := &toll{by: map[string]int{}}
+	t.Cleanup(func() { kills.check(t) })
 	for i, version := range versions() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			t.Logf("to repeat this: -crash-seed %d", seed)
-			l := newLife(try{T: t, version: version}, seed+uint64(i))
+			l := newLife(try{T: t, version: version}, seed+uint64(i), kills)
 			for n := range rounds {
 				l.round(n, acts()[(n+i)%len(acts())])
 				if t.Failed() {
@@ -47,6 +50,7 @@ func acts() []string { return []string{"start", "pause", "revert", "resume", "ex
 func (l *life) round(n int, act string) {
 	l.Helper()
 	l.deal(n)
+	l.keep = l.random.IntN(4) == 0
 	victim := l.holds.list[0]
 	if act == "expiry" {
 		victim = l.holds.find("short")
@@ -147,7 +151,7 @@ func (l *life) killDuring(act string, victim *claim) (retry func()) {
 	case "rest":
 		l.killWithin(400*time.Millisecond, nil)
 	}
-	l.caught[act]++
+	l.toll.count(act)
 	return nil
 }
 
@@ -155,11 +159,42 @@ func (l *life) killDuring(act string, victim *claim) (retry func()) {
 func (l *life) count(act string, o servertest.Outcome) {
 	switch writes := l.guard.written(); {
 	case !cutOff(o):
-		l.caught[act+": after the answer"]++
+		l.toll.count(act + ": after the answer")
 	case writes == 0:
-		l.caught[act+": before the brokers were asked"]++
+		l.toll.count(act + ": before the brokers were asked")
 	default:
-		l.caught[act+": after the brokers were asked"]++
+		l.toll.count(act + midst)
+	}
+}
+
+const midst = ": after the brokers were asked"
+
+// toll is how many kills came where, in all lives together.
+type toll struct {
+	mu sync.Mutex
+	by map[string]int
+}
+
+func (k *toll) count(where string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.by[where]++
+}
+
+// check sees to it that the test tests what it is for.
+func (k *toll) check(t *testing.T) {
+	t.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := 0
+	for _, n := range k.by {
+		all += n
+	}
+	t.Logf("%d kills: %v", all, k.by)
+	for _, act := range []string{"pause", "revert", "resume"} {
+		if *soak && !t.Failed() && k.by[act+midst] == 0 {
+			t.Errorf("no kill came in the middle of a %s", act)
+		}
 	}
 }
 
