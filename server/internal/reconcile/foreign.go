@@ -40,11 +40,8 @@ func (f *foreign) settled(now time.Time) {
 func (f *foreign) repause(now time.Time) (undo, tell bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.repauses) > 0 && now.Sub(f.repauses[0]) >= repauseFrame {
-		f.repauses = f.repauses[1:]
-	}
 	switch {
-	case f.report, !f.answered && len(f.repauses) >= maxRepauses:
+	case f.report, !f.answered && f.spent(now):
 		tell = !f.given
 		f.given = true
 		return false, tell
@@ -53,6 +50,21 @@ func (f *foreign) repause(now time.Time) (undo, tell bool) {
 		f.repauses = append(f.repauses, now)
 	}
 	return true, false
+}
+
+// spent reports whether it was undone often enough lately. f.mu is held.
+func (f *foreign) spent(now time.Time) bool {
+	for len(f.repauses) > 0 && now.Sub(f.repauses[0]) >= repauseFrame {
+		f.repauses = f.repauses[1:]
+	}
+	return len(f.repauses) >= maxRepauses
+}
+
+// stays reports whether a foreign resume that was left alone is to be for longer.
+func (f *foreign) stays(now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.given && (f.report || f.spent(now))
 }
 
 // left reports whether holds are not enforced at present because of a foreign resume.
@@ -71,6 +83,9 @@ func (f *foreign) left() bool {
 // server began that cannot be told; then it counts as a resume, because a pause that somebody ended and nobody remembers
 // fills disks.
 func (r *Reconciler) resumedElsewhere(ctx context.Context, term uint64, state hold.State, view *exporting.View) bool {
+	if r.foreign.stays(time.Now()) && !isPaused(view) {
+		return true // A broker that falls silent now is no reason to undo what was left alone.
+	}
 	if !exports(view) || !sleep(ctx, r.opts.Fanout.ConfirmInterval()) {
 		return false
 	}
