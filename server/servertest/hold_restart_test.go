@@ -27,7 +27,7 @@ func (t try) stop(h *servertest.Harness) {
 // that are over were worth.
 func TestHoldsOutliveTheServer(t *testing.T) {
 	t.Parallel()
-	everywhere(t, func(t try) {
+	on(t, []string{"8.5", "8.9", "8.10"}, func(t try) {
 		h, route := t.start(embedded.Options{})
 		over := route.Pause(t.Context(), place("over", embedded.SoftPaused))
 		t.expectSuccess(h, over, embedded.SoftPaused)

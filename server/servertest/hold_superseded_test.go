@@ -102,11 +102,11 @@ func TestOtherHoldsDoNotSupersede(t *testing.T) {
 func TestRevertUnderAnotherHold(t *testing.T) {
 	t.Parallel()
 	on(t, []string{"8.5", "8.10"}, func(t try) {
-		h, route := t.start(embedded.Options{}, within("5s"))
+		h, route := t.start(embedded.Options{}, within("5s"), map[string]string{"zeebe.request-timeout": "4s"})
 		first := route.Pause(t.Context(), place("backup-1", embedded.Paused))
 		t.expectSuccess(h, first, embedded.Paused)
 		for _, b := range h.Cluster.Brokers() { // The second pause takes long enough for broker 1 to stop in its middle.
-			b.SetFaults(embedded.OnReads(embedded.Slow(500 * time.Millisecond)))
+			b.SetFaults(embedded.OnReads(embedded.Slow(300 * time.Millisecond)))
 		}
 		watch := h.Watch(t, servertest.Stream, "")
 		fails := later(func() servertest.Outcome { return route.Pause(t.Context(), place("backup-2", embedded.Paused)) })
