@@ -43,11 +43,20 @@ func (r *Reconciler) drive(ctx context.Context, o order) {
 	case errors.Is(context.Cause(ctx), errOver):
 		return
 	case err == nil && o.state.Undo != nil:
-		r.unlessStored(r.opts.Ledger.Prove(ctx, o.term, o.state.Undo.Revision, !r.opts.Fanout.Doubtful()))
+		r.unlessStored(r.opts.Ledger.Prove(ctx, o.term, o.state.Undo.Revision, !r.opts.Fanout.Doubtful() && !r.strays(o.state.Undo)))
 	case err != nil && ctx.Err() == nil:
 		r.refused(ctx, o.term, o.state, err)
 	}
 	r.observe(ctx, view)
+}
+
+// stray is how long a server that drives may take to notice that the store is lost, with a drive or a lease under way.
+const stray = 15 * time.Second
+
+// strays reports whether another server, which cannot know of a resume by force that is not written, may still pause what was
+// resumed. It is looked after for a time, not for ever: a server that has the store is right to enforce what is in it.
+func (r *Reconciler) strays(undo *hold.Undo) bool {
+	return r.opts.Election != nil && r.opts.Ledger.Forced() && (undo.Proven.IsZero() || time.Since(undo.Proven) < stray)
 }
 
 // guard does what passes do while a drive is under way, which lasts as long as a broker is dead: it observes what is read,
