@@ -3,8 +3,8 @@ package reconcile_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -364,7 +364,7 @@ func TestForceAtAFollowerWithoutStore(t *testing.T) {
 // Two servers, calls at both, and an office that moves: whatever ends quietly is settled.
 func TestManyTakeovers(t *testing.T) {
 	for seed := range uint64(20) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			inFleet(t, func(f *fleet) {
 				t := f.t

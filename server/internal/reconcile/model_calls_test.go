@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,6 +18,9 @@ func (a act) pauseRequest() reconcile.PauseRequest {
 	if a.id == hold.Operator && a.broker == 0 {
 		req.TTL = 0
 	}
+	if a.keep {
+		req.OnFailure = reconcile.Keep
+	}
 	return req
 }
 
@@ -28,9 +32,11 @@ func (s *stage) pause(a act) string {
 	if s.model[hold.Operator] == nil && a.id != hold.Operator && s.paused {
 		s.model[hold.Operator] = &claim{open: true, disturbed: true} // It may be adopted.
 	}
-	result, err := s.rig.Pause(s.t.Context(), req)
+	result, err := s.servers[a.server].Pause(s.t.Context(), req)
 	failed, unsettled := errors.AsType[*reconcile.NotSettledError](err)
 	switch {
+	case is[*hold.UnavailableError](err):
+		return s.unavailable(err)
 	case err != nil && !unsettled:
 		if refused := is[*exporting.IncompleteTopologyError](err) || is[*exporting.UnsafeTransitionError](err) ||
 			is[*reconcile.HoldExpiredError](err) || old != nil && old.open && is[*reconcile.SupersededError](err); !refused {
@@ -42,8 +48,12 @@ func (s *stage) pause(a act) string {
 		return ""
 	case unsettled:
 		s.open(a.id)
-		if failed.Outcome == reconcile.OutcomeReverted && old == nil && s.model[a.id] != nil && !s.down {
+		if failed.Outcome == reconcile.OutcomeReverted && old == nil && !s.faulty {
 			return fmt.Sprintf("pause: %v", err)
+		}
+		state, _ := s.servers[a.server].ledger.State()
+		if _, live := state.Find(a.id); failed.Outcome == reconcile.OutcomeKept && !live && time.Since(began) < a.ttl {
+			return fmt.Sprintf("hold %s was to be kept; the ledger: %+v", a.id, state)
 		}
 		return ""
 	}
@@ -75,6 +85,14 @@ func (s *stage) pause(a act) string {
 	return ""
 }
 
+// unavailable judges a refusal because of the store: nothing has changed then.
+func (s *stage) unavailable(err error) string {
+	if s.lost {
+		return ""
+	}
+	return fmt.Sprintf("the store is there, and yet: %v", err)
+}
+
 func (s *stage) open(id string) {
 	if s.model[id] == nil {
 		s.model[id] = &claim{}
@@ -87,13 +105,16 @@ func (s *stage) renew(a act) string {
 	s.model.target(began)
 	c := s.model[a.id]
 	if c == nil || c.open {
-		if _, err := s.rig.Pause(s.t.Context(), reconcile.PauseRequest{Renew: "nobody"}); !is[*reconcile.HoldNotFoundError](err) {
+		_, err := s.servers[a.server].Pause(s.t.Context(), reconcile.PauseRequest{Renew: "nobody"})
+		if !is[*reconcile.HoldNotFoundError](err) && (!s.lost || !is[*hold.UnavailableError](err)) {
 			return fmt.Sprintf("renewed nobody's hold: %v", err)
 		}
 		return ""
 	}
-	result, err := s.rig.Pause(s.t.Context(), reconcile.PauseRequest{Renew: c.uid, TTL: a.ttl})
+	result, err := s.servers[a.server].Pause(s.t.Context(), reconcile.PauseRequest{Renew: c.uid, TTL: a.ttl})
 	switch {
+	case is[*hold.UnavailableError](err):
+		return s.unavailable(err)
 	case is[*reconcile.NotSettledError](err): // It was renewed all the same.
 		s.open(a.id)
 	case is[*reconcile.HoldExpiredError](err) && !c.expires.IsZero() && time.Since(began) >= a.ttl:
@@ -114,7 +135,10 @@ func (s *stage) resume(a act) string {
 	c := s.model[a.id]
 	drained := c != nil && !c.open && (c.phase == soft || began.Sub(c.settled) > 30*time.Second)
 	passed := drained && c.passed(s.cluster.Stored())
-	result, err := s.rig.Resume(s.t.Context(), reconcile.ResumeRequest{Hold: a.id})
+	result, err := s.servers[a.server].Resume(s.t.Context(), reconcile.ResumeRequest{Hold: a.id})
+	if is[*hold.UnavailableError](err) {
+		return s.unavailable(err)
+	}
 	if is[*reconcile.NotSettledError](err) {
 		delete(s.model, a.id)
 		return ""
@@ -138,7 +162,7 @@ func (s *stage) resume(a act) string {
 	case c.open:
 	case err == nil && passed:
 		return fmt.Sprintf("hold %s is told to be intact, but positions passed: %v at first, then %v", a.id, c.stored, s.cluster.Stored())
-	case broken && !c.disturbed && !s.down:
+	case broken && !c.disturbed && !s.faulty:
 		return fmt.Sprintf("a false alarm: %v", err)
 	case err != nil && !broken:
 		return fmt.Sprintf("resume %s: %v", a.id, err)
@@ -147,6 +171,34 @@ func (s *stage) resume(a act) string {
 	if s.model.target(time.Now()) == exports {
 		s.paused = false
 	}
+	return ""
+}
+
+// force ends every hold, whatever is lost. Where the store is, it does not know of that until it is found.
+func (s *stage) force(a act) string {
+	s.model.target(time.Now())
+	result, err := s.servers[a.server].Resume(s.t.Context(), reconcile.ResumeRequest{Force: true})
+	switch {
+	case err != nil && !is[*reconcile.NotSettledError](err):
+		return fmt.Sprintf("force: %v", err)
+	case err == nil && result.Unrecorded != s.lost:
+		return fmt.Sprintf("force: unrecorded is %v", result.Unrecorded)
+	}
+	wait(20 * time.Second) // What was asked for earlier, here or by another server that lost its store, may be applied once more.
+	for i, phase := range s.cluster.Phases() {
+		if err == nil && phase != exports && !s.faulty { // One that swallows what it took has an earlier request win.
+			return fmt.Sprintf("resumed successfully by force, but broker %d is %v", i, phase)
+		}
+	}
+	if s.lost {
+		ended := s.unknown[a.server]
+		if ended == nil {
+			ended = model{}
+		}
+		maps.Copy(ended, s.model)
+		s.unknown[a.server] = ended
+	}
+	s.model, s.paused = model{}, false
 	return ""
 }
 
@@ -165,17 +217,18 @@ func (c *claim) passed(stored []int64) bool {
 const lateFlush = 60
 
 // crashIn kills the server during a call.
-func (s *stage) crashIn(a act) string {
+func (s *stage) crashIn(a act) {
+	server := s.servers[a.server]
 	ctx, cancel := context.WithCancel(s.t.Context())
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if a.what == "crash in pause" {
-			_, _ = s.rig.Pause(ctx, a.pauseRequest())
+			_, _ = server.Pause(ctx, a.pauseRequest())
 			return
 		}
-		_, _ = s.rig.Resume(ctx, reconcile.ResumeRequest{Hold: a.id})
+		_, _ = server.Resume(ctx, reconcile.ResumeRequest{Hold: a.id})
 	}()
 	wait(a.life)
 	s.open(a.id)
@@ -183,17 +236,16 @@ func (s *stage) crashIn(a act) string {
 	if s.paused {
 		s.open(hold.Operator) // It may have been adopted.
 	}
-	s.crash()
+	s.crash(a.server)
 	cancel()
 	<-done
-	return ""
 }
 
 // check compares the ledger and the brokers with the model, when all is quiet.
 func (s *stage) check() string {
 	now := time.Now()
 	s.model.target(now)
-	state, _ := s.rig.ledger.State()
+	state, _ := s.servers[0].ledger.State()
 	for id, c := range s.model {
 		h, live := state.Find(id)
 		switch {
