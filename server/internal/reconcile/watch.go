@@ -21,18 +21,22 @@ type Update struct {
 	Cursor string
 }
 
-// atMost is the shortest time between two updates of one watch: while a cluster changes, every moment is a new one.
+// atMost is the shortest time between two statuses that are made for all who watch: while a cluster changes, every moment
+// is a new one.
 const atMost = 100 * time.Millisecond
 
-// snapshot is the status that all who watch share, made when the first of them asks. Guarded by Reconciler.mu, but for
-// status, which whoever has its turn makes.
+// snapshot is the status that all who watch share, made by the first of them who asks after a change. Guarded by
+// Reconciler.mu.
 type snapshot struct {
 	version uint64        // counts what deserves an update
 	news    chan struct{} // closed at the next; nil while nobody watches
 	sum     uint64        // of the last view
 	stalled int           // how many leaders were then
-	made    uint64        // the version that status is of
-	status  *Status
+
+	status *Status
+	made   uint64        // the version that status is of
+	at     time.Time     // when it was begun
+	making chan struct{} // closed when the one that is being made is there; nil if none is
 }
 
 // Watch is one caller's watch. It is for one goroutine, and needs no end.
@@ -40,7 +44,6 @@ type Watch struct {
 	r       *Reconciler
 	cursor  string
 	version uint64
-	last    time.Time
 }
 
 // Watch begins a watch, with the events after a cursor, an empty one for all that are kept.
@@ -49,48 +52,65 @@ func (r *Reconciler) Watch(cursor string) *Watch { return &Watch{r: r, cursor: c
 // Next returns the status, at once the first time, and then when anything but positions and times has changed since. Who
 // asks rarely misses what lay between, never the last. It fails when the context ends, or with [ErrShuttingDown].
 func (w *Watch) Next(ctx context.Context) (Update, error) {
-	if wait := time.Until(w.last.Add(atMost)); wait > 0 && !sleep(ctx, wait) {
-		return Update{}, ctx.Err()
-	}
 	for {
-		status, version, news := w.r.snapshot()
+		status, version, news, due := w.r.snapshot()
 		if status != nil && version > w.version {
 			u := Update{Status: status}
 			u.Events, u.Missed, u.Cursor = w.r.journal.since(w.cursor)
-			w.version, w.cursor, w.last = version, u.Cursor, time.Now()
+			w.version, w.cursor = version, u.Cursor
 			return u, nil
 		}
-		select {
-		case <-news:
-		case <-ctx.Done():
-			return Update{}, ctx.Err()
-		case <-w.r.base.Done():
-			return Update{}, ErrShuttingDown
+		if err := w.wait(ctx, news, due); err != nil {
+			return Update{}, err
 		}
 	}
 }
 
-// snapshot returns the shared status, nil before the first view, its version, and a channel that is closed when there is a
-// later one.
-func (r *Reconciler) snapshot() (*Status, uint64, <-chan struct{}) {
-	r.mu.Lock()
-	s := &r.shared
-	if s.news == nil {
-		s.news = make(chan struct{})
+// wait waits for news, or for an instant unless it is zero.
+func (w *Watch) wait(ctx context.Context, news <-chan struct{}, due time.Time) error {
+	var at <-chan time.Time
+	if !due.IsZero() {
+		timer := time.NewTimer(time.Until(due))
+		defer timer.Stop()
+		at = timer.C
 	}
-	view, version, news, status := r.view, s.version, s.news, s.status
-	fresh := s.made == version && status != nil
-	r.mu.Unlock()
-	if view == nil || fresh {
-		return status, version, news
+	select {
+	case <-news:
+		return nil
+	case <-at:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.r.base.Done():
+		return ErrShuttingDown
 	}
-	status = r.status(view)
+}
+
+// snapshot returns the shared status, nil before there is one, and its version; and when to ask again: at news, or at an
+// instant. If it is not of the last version it makes a new one, unless somebody does, or that was done moments ago.
+func (r *Reconciler) snapshot() (status *Status, version uint64, news <-chan struct{}, due time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.made != version || s.status == nil {
-		s.made, s.status = version, status // Whoever came first is shared by the others.
+	s := &r.shared
+	switch {
+	case r.view == nil, s.status != nil && s.made == s.version:
+		if s.news == nil {
+			s.news = make(chan struct{})
+		}
+		return s.status, s.made, s.news, time.Time{}
+	case s.making != nil:
+		return s.status, s.made, s.making, time.Time{}
+	case s.status != nil && time.Since(s.at) < atMost:
+		return s.status, s.made, nil, s.at.Add(atMost)
 	}
-	return s.status, version, news
+	view, made := r.view, s.version
+	s.at, s.making = time.Now(), make(chan struct{})
+	r.mu.Unlock()
+	fresh := r.status(view)
+	r.mu.Lock()
+	close(s.making)
+	s.status, s.made, s.making = fresh, made, nil
+	return s.status, s.made, nil, time.Time{} // Whoever has it already asks once more.
 }
 
 // publish makes a view the last one.
