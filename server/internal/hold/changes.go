@@ -51,19 +51,33 @@ type Release struct {
 	State State
 }
 
+// Releasing asks for the end of a hold.
+type Releasing struct {
+	ID, By string
+	// Judged is the uid of the live hold that was judged before, empty if there was none; Verdict and Findings are the
+	// judgement of that moment.
+	Judged   string
+	Verdict  Continuity
+	Findings []string
+}
+
 // Release ends a hold, if it lives, and asks that the cluster go back to what the others ask for: with none left, also
-// the pauses that somebody else made end, for which the anonymous hold need not live. The verdict of the moment and what
-// was found with it go with the hold. It fails with an [*UnavailableError].
-func (l *Ledger) Release(ctx context.Context, id, by string, verdict Continuity, findings []string) (r Release, err error) {
+// the pauses that somebody else made end, for which the anonymous hold need not live. It fails with an
+// [*UnavailableError], or with [ErrOvertaken] if the live hold is not the one that was judged.
+func (l *Ledger) Release(ctx context.Context, req Releasing) (r Release, err error) {
 	r.State, err = l.decide(ctx, func(s *State, now time.Time) (bool, error) {
 		r.Ended = nil
-		if h, live := s.Find(id); live {
-			h.Record = h.Record.found(findings, verdict == Broken)
+		h, live := s.Find(req.ID)
+		if h.UID != req.Judged {
+			return false, ErrOvertaken
+		}
+		if live {
+			h.Record = h.Record.found(req.Findings, req.Verdict == Broken)
 			s.put(h)
 		}
 		var changed bool
-		r.Now, changed = s.release(id, Ended{At: now, How: Released, By: by, Continuity: verdict})
-		if last, known := s.Last(id); known {
+		r.Now, changed = s.release(req.ID, Ended{At: now, How: Released, By: req.By, Continuity: req.Verdict})
+		if last, known := s.Last(req.ID); known {
 			r.Ended = &last
 		}
 		return changed, nil

@@ -67,14 +67,16 @@ func TestLedgerRelease(t *testing.T) {
 	if err := l.Settle(t.Context(), 0, map[string]Continuous{h.UID: {Complete: true}}); err != nil {
 		t.Fatal(err)
 	}
-	first, err := l.Release(t.Context(), "a", "me", Unknown, []string{"the leader of partition 1 cannot be read"})
+	first, err := l.Release(t.Context(), Releasing{
+		ID: "a", Judged: h.UID, By: "me", Verdict: Unknown, Findings: []string{"the leader of partition 1 cannot be read"},
+	})
 	if err != nil || !first.Now || first.Ended == nil || first.Ended.Continuity != Unknown || len(first.Ended.Hold.Record.Evidence) != 1 {
 		t.Fatalf("error %v, released %+v", err, first.Ended)
 	}
 	if diff := compare(lastIn(t, memory), first.State); diff != "" || first.State.Undo == nil {
 		t.Errorf("written is not what was told:\n%s", diff)
 	}
-	again, err := l.Release(t.Context(), "a", "you", Intact, nil)
+	again, err := l.Release(t.Context(), Releasing{ID: "a", By: "you", Verdict: Intact})
 	if err != nil || again.Now || !cmp.Equal(first, again, cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "Now" }, cmp.Ignore())) {
 		t.Errorf("again: error %v, %s", err, compare(first, again))
 	}
@@ -93,9 +95,26 @@ func TestLedgerReleaseBroken(t *testing.T) {
 	if err := l.Settle(t.Context(), 0, map[string]Continuous{h.UID: {Complete: true}}); err != nil {
 		t.Fatal(err)
 	}
-	r, err := l.Release(t.Context(), "a", "me", Broken, []string{"the leader read EXPORTING"})
+	r, err := l.Release(t.Context(), Releasing{
+		ID: "a", Judged: h.UID, By: "me", Verdict: Broken, Findings: []string{"the leader read EXPORTING"},
+	})
 	if err != nil || r.Ended.Continuity != Broken || !r.Ended.Hold.Record.Broken || len(r.Ended.Hold.Record.Evidence) != 1 {
 		t.Errorf("error %v, released %+v", err, r.Ended)
+	}
+}
+
+// A verdict on one hold must not go with another that took its name meanwhile.
+func TestLedgerReleaseOvertaken(t *testing.T) {
+	l, _ := opened(t)
+	judged := placed(t, l, "a", soft, 0)
+	other := placed(t, l, "a", hard, 0)
+	for _, uid := range []string{"", judged.UID} {
+		if _, err := l.Release(t.Context(), Releasing{ID: "a", Judged: uid, By: "me", Verdict: Intact}); !errors.Is(err, ErrOvertaken) {
+			t.Errorf("judged %q: %v", uid, err)
+		}
+	}
+	if state, _ := l.State(); len(state.Holds) != 1 || state.Holds[0].UID != other.UID {
+		t.Errorf("state %+v", state)
 	}
 }
 

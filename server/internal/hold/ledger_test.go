@@ -65,11 +65,17 @@ func placed(t *testing.T, l *Ledger, id string, phase exporting.Phase, ttl time.
 
 func released(t *testing.T, l *Ledger, id string) Release {
 	t.Helper()
-	r, err := l.Release(t.Context(), id, "me", Pending, nil)
-	if err != nil {
-		t.Fatalf("release %s: %v", id, err)
+	for {
+		state, _ := l.State()
+		h, _ := state.Find(id)
+		r, err := l.Release(t.Context(), Releasing{ID: id, Judged: h.UID, By: "me"})
+		if err == nil {
+			return r
+		}
+		if !errors.Is(err, ErrOvertaken) {
+			t.Fatalf("release %s: %v", id, err)
+		}
 	}
-	return r
 }
 
 func refresh(t *testing.T, l *Ledger) State {

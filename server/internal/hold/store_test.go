@@ -191,7 +191,7 @@ func TestStoreHangs(t *testing.T) {
 		<-time.After(time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := l.Release(ctx, "b", "me", Pending, nil); err == nil || time.Since(began) != 2*time.Second {
+		if _, err := l.Release(ctx, Releasing{ID: "b", By: "me"}); err == nil || time.Since(began) != 2*time.Second {
 			t.Errorf("who waits behind: %v after %v", err, time.Since(began))
 		}
 		if err := <-ended; err == nil || time.Since(began) != 2*patience {

@@ -105,12 +105,21 @@ func (r *Reconciler) force(ctx context.Context, c *call, req ResumeRequest) (Res
 func (r *Reconciler) release(ctx context.Context, c *call, req ResumeRequest) (hold.Release, error) {
 	ctx, cancel := context.WithDeadline(ctx, c.deadline)
 	defer cancel()
-	state, _ := r.opts.Ledger.State()
-	verdict, findings := hold.Pending, []string(nil)
-	if h, live := state.Find(req.Hold); live {
-		verdict, findings = r.lastLook(ctx, &h)
+	for {
+		state, _ := r.opts.Ledger.State()
+		releasing := hold.Releasing{ID: req.Hold, By: req.Owner}
+		if h, live := state.Find(req.Hold); live {
+			releasing.Judged = h.UID
+			releasing.Verdict, releasing.Findings = r.lastLook(ctx, &h)
+		}
+		released, err := r.opts.Ledger.Release(ctx, releasing)
+		switch {
+		case !errors.Is(err, hold.ErrOvertaken):
+			return released, err
+		case ctx.Err() != nil:
+			return released, &hold.UnavailableError{Err: err}
+		}
 	}
-	return r.opts.Ledger.Release(ctx, req.Hold, req.Owner, verdict, findings)
 }
 
 // lastLook reads the cluster and tells what a hold that ends now is worth.
