@@ -61,7 +61,7 @@ func TestResumeIsSuperseded(t *testing.T) {
 	})
 }
 
-// Two equal pauses at once are one: one hold, placed once, and both callers are told the same.
+// Two equal pauses at once are one: one hold, placed once, and both callers are told of it.
 func TestEqualPausesAreOne(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t try) {
@@ -72,7 +72,8 @@ func TestEqualPausesAreOne(t *testing.T) {
 		second := h.Route(t, t.otherDoor()).Pause(t.Context(), hard())
 		o := <-first
 		t.expectSuccess(h, o, embedded.Paused)
-		if !second.OK() || second.Hold.GetUid() != o.Hold.GetUid() || len(second.Changes) != len(o.Changes) {
+		// Replicas that had changed before the second call are none of its changes.
+		if !second.OK() || second.Hold.GetUid() != o.Hold.GetUid() || len(second.Changes) > len(o.Changes) {
 			t.Errorf("the second pause is told %v and holds %v, the first %v and %v", second, second.Hold, o, o.Hold)
 		}
 		var placed int
