@@ -28,8 +28,7 @@ func (r *Reconciler) drive(ctx context.Context, o order) {
 		view := r.opts.Fanout.Look(ctx)
 		astray := view.Unsettled(o.goal, r.opts.Fanout.ConfirmInterval())
 		if len(astray) == 0 {
-			r.foreign.settled(time.Now())
-			r.repausing(nil)
+			r.proven()
 			r.observe(ctx, view)
 			return
 		}
@@ -42,12 +41,20 @@ func (r *Reconciler) drive(ctx context.Context, o order) {
 	switch {
 	case errors.Is(context.Cause(ctx), errOver):
 		return
-	case err == nil && o.state.Undo != nil:
+	case err == nil && o.state.Undo == nil:
+		r.proven()
+	case err == nil:
 		r.unlessStored(r.opts.Ledger.Prove(ctx, o.term, o.state.Undo.Revision, !r.opts.Fanout.Doubtful() && !r.strays(o.state.Undo)))
-	case err != nil && ctx.Err() == nil:
+	case ctx.Err() == nil:
 		r.refused(ctx, o.term, o.state, err)
 	}
 	r.observe(ctx, view)
+}
+
+// proven takes notice that every replica is confirmed to show what the holds ask for: what happens next is something new.
+func (r *Reconciler) proven() {
+	r.foreign.settled(time.Now())
+	r.repausing(nil)
 }
 
 // stray is how long a server that drives may take to notice that the store is lost, with a drive or a lease under way.
