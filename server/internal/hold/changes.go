@@ -86,7 +86,8 @@ func (l *Ledger) Release(ctx context.Context, req Releasing) (r Release, err err
 }
 
 // Force ends every hold and asks that every broker export. It never fails: where the ledger cannot be written recorded is
-// false, the holds have ended for this ledger alone, and that is written as soon as it can be.
+// false, the holds have ended for this ledger alone, and that is written as soon as it can be. Until then another call is told
+// of all of them again.
 func (l *Ledger) Force(ctx context.Context, by string) (ended []Ended, recorded bool) {
 	_, err := l.change(ctx, func(s *State, now time.Time) (bool, error) {
 		ended = s.force(func(*Hold) bool { return true }, by, now)
@@ -98,8 +99,8 @@ func (l *Ledger) Force(ctx context.Context, by string) (ended []Ended, recorded 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	last, _ := l.effective(now)
-	s := last.clone()
+	s := l.state.clone()
+	s.expire(now)
 	ended = s.force(func(*Hold) bool { return true }, by, now)
 	f := &forced{by: by, at: now}
 	if l.forced != nil {

@@ -159,7 +159,7 @@ func TestForceIsProven(t *testing.T) {
 	}
 }
 
-// A second resume by force, for what the ledger still took for live at the first, adds to it.
+// A second resume by force, for what the ledger still took for live at the first, adds to it, and is told of both.
 func TestForceTwice(t *testing.T) {
 	l, other, store, ours := lost(t)
 	l.Force(t.Context(), "me")
@@ -170,7 +170,7 @@ func TestForceTwice(t *testing.T) {
 	if state, _ := l.State(); !l.Forced() || len(state.Holds) != 1 {
 		t.Fatalf("forced %v, state %+v", l.Forced(), state)
 	}
-	if ended, recorded := l.Force(t.Context(), "you"); recorded || !slices.Equal(uids(ended), []string{more.UID}) {
+	if ended, recorded := l.Force(t.Context(), "you"); recorded || !slices.Equal(uids(ended), []string{more.UID, ours.UID}) {
 		t.Errorf("recorded %v, ended %+v", recorded, ended)
 	}
 	store.swap = nil
