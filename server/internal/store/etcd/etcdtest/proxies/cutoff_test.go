@@ -3,6 +3,7 @@ package proxies
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,15 @@ func (f *fleet) refused(o servertest.Outcome) {
 	if want := map[string]int{"no": 503, "unknown": 504}[o.Metadata["written"]]; o.Reason != "STORE_UNAVAILABLE" || o.HTTP != want {
 		f.Errorf("a pause without the ledger: %v", o)
 	}
+}
+
+// each does something with every server at once.
+func (f *fleet) each(do func(*proxy)) {
+	var doing sync.WaitGroup
+	for _, p := range f.proxies {
+		doing.Go(func() { do(p) })
+	}
+	doing.Wait()
 }
 
 // passes waits until a server has looked at every broker so often, since an instant.
@@ -61,9 +71,9 @@ func TestDriverCutOff(t *testing.T) {
 	others := f.others(driver)
 	driver.network((*cluster.Proxy).Cut)
 	cut := time.Now()
-	f.driver(others...)
 	f.lost(driver)
 	f.refused(driver.pause("late"))
+	f.driver(others...)
 
 	f.ok(others[0].pause("other"))
 	f.ok(others[1].resume("backup"))
@@ -138,24 +148,24 @@ func TestNoQuorum(t *testing.T) {
 		f.lost(p)
 	}
 	before := len(f.brokers.Writes())
-	for _, p := range f.proxies {
-		f.refused(p.pause("late"))
-		f.refused(p.resume("backup"))
-	}
+	f.each(func(p *proxy) { f.refused(p.pause("late")) })
+	f.each(func(p *proxy) { f.refused(p.resume("backup")) })
 	if astray := f.astray(embedded.SoftPaused); len(astray) > 0 || len(f.brokers.Writes()) > before {
 		t.Errorf("touched: astray %+v, writes %+v", astray, f.brokers.Writes()[before:])
 	}
 
 	began := time.Now()
-	for _, p := range f.proxies {
-		forced := f.ok(p.force())
+	force := func(p *proxy) {
+		forced := p.force()
 		if len(forced.Unrecorded) != 1 || forced.Unrecorded[0].GetUid() != placed.Hold.GetUid() {
-			t.Errorf("%s: unrecorded: %v, placed: %v", p.name, forced.Unrecorded, placed.Hold)
+			t.Errorf("%s answers %v, unrecorded: %v, placed: %v", p.name, forced, forced.Unrecorded, placed.Hold)
 		}
 		if astray := f.astray(embedded.Exporting); len(astray) > 0 {
 			t.Errorf("%s did not resume %+v", p.name, astray)
 		}
 	}
+	force(f.proxies[0])
+	f.each(force) // Each of them may be asked, and again.
 	f.etcd.StartMembers(0, 1)
 	f.settles(embedded.Exporting, f.proxies)
 	f.wasForced(placed.Hold)
