@@ -3,7 +3,6 @@ package proxies
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -65,18 +64,18 @@ func (h *history) known(name string, choose func(n int) int) (uid string, ok boo
 	return uids[choose(len(uids))], true
 }
 
-// add adds an operation on a name, with the time from when the call began until now, or for ever if nobody knows.
+// add adds an operation on a name, with the time from when the call began until now. One without an answer is over at once
+// for the checker: the model remembers that it may still take effect.
 func (c call) add(name string, in input, out output) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	in.from, in.by = c.from, time.Since(c.began)
-	end := int64(in.by)
 	if out.told == nothing {
-		in.by, end = never, math.MaxInt64
+		in.by = in.from
 		c.open++
 	}
 	c.operations[name] = append(c.operations[name], porcupine.Operation{
-		ClientId: c.client, Input: in, Output: out, Call: int64(in.from), Return: end,
+		ClientId: c.client, Input: in, Output: out, Call: int64(in.from), Return: int64(in.by),
 	})
 	if out.told == done && out.uid != "" && !slices.Contains(c.uids[name], out.uid) {
 		c.uids[name] = append(c.uids[name], out.uid)

@@ -32,6 +32,26 @@ func TestModel(t *testing.T) {
 			{again("a"), output{notFound, ""}},
 			{keep, output{done, "b"}},
 		}, true},
+		"a release without an answer comes late": {[]op{
+			{keep, output{done, "a"}},
+			{free, output{nothing, ""}},
+			{look, output{done, "a"}},
+			{look, output{done, ""}},
+			{free, output{done, "a"}},
+		}, true},
+		"a release without an answer comes twice": {[]op{
+			{keep, output{done, "a"}},
+			{free, output{nothing, ""}},
+			{look, output{done, ""}},
+			{keep, output{done, "b"}},
+			{look, output{done, ""}},
+		}, false},
+		"a placing without an answer comes late": {[]op{
+			{keep, output{nothing, ""}}, {look, output{done, ""}}, {keep, output{done, "a"}}, {free, output{done, "a"}},
+		}, true},
+		"a placing without an answer comes twice": {[]op{
+			{keep, output{nothing, ""}}, {look, output{done, "a"}}, {free, output{done, "a"}}, {look, output{done, "b"}},
+		}, false},
 		"placed twice": {[]op{
 			{keep, output{done, "a"}}, {keep, output{done, "b"}},
 		}, false},

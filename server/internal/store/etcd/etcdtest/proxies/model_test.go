@@ -67,19 +67,17 @@ const slack = 200 * time.Millisecond
 // anonymous is a live hold whose uid nobody was told.
 const anonymous = "?"
 
-// ledger is one name's state.
+// ledger is one name's state. It can be compared.
 type ledger struct {
 	live  string // the uid; empty if none is
 	loose bool   // it may be withdrawn
 	// It may expire from an instant on, and has expired after another.
 	mayExpire, mustExpire time.Duration
-	ended                 []past // the last one last
-}
-
-// past is a hold that has ended.
-type past struct {
-	uid string
-	how how
+	ended                 string // how holds have ended, a line each, with the uid in front; the last one last
+	// Calls without an answer, each of which may still take effect, once: those that place, and those that end. Equal ones
+	// are only counted: which of them does makes no difference, and the checker would try them all.
+	placings, endings int
+	brief             bool // what they place may expire
 }
 
 // how a hold has ended, as far as it is told.
@@ -90,59 +88,123 @@ const (
 	worth0   how = "broken"   // released, and broken
 	either   how = "either"   // released, and nobody was told more
 	taken    how = "taken"    // forced or withdrawn
+	lost     how = "lost"     // released or forced by a call without an answer
 	overdue  how = "expired"
 )
 
 // fresh reports whether a uid can be that of the live hold.
 func (l *ledger) fresh(uid string) bool {
-	return l.live == uid || l.live == anonymous && !slices.ContainsFunc(l.ended, func(p past) bool { return p.uid == uid })
+	return l.live == uid || l.live == anonymous && l.endOf(uid) == ""
 }
 
-// end ends the live hold, if there is one.
+// endOf is how a hold has ended; empty if it has not.
+func (l *ledger) endOf(uid string) how {
+	_, rest, _ := strings.Cut(l.ended, uid+" ")
+	end, _, _ := strings.Cut(rest, "\n")
+	return how(end)
+}
+
+// cut takes the last that has ended away.
+func (l *ledger) cut() (uid string, end how) {
+	lines := strings.TrimSuffix(l.ended, "\n")
+	i := strings.LastIndex(lines, "\n") + 1
+	uid, word, _ := strings.Cut(lines[i:], " ")
+	l.ended = l.ended[:i]
+	return uid, how(word)
+}
+
+// end ends the live hold, if there is one. Of those whose uid nobody knows only the last one matters.
 func (l *ledger) end(how how) {
-	if l.live != "" {
-		l.ended = append(slices.Clip(l.ended), past{l.live, how})
-		l.live, l.loose, l.mayExpire, l.mustExpire = "", false, 0, 0 // Equal states are tried once.
+	if l.live == "" {
+		return
 	}
+	before := l.ended
+	if uid, _ := l.cut(); uid != anonymous {
+		l.ended = before
+	}
+	l.ended += l.live + " " + string(how) + "\n"
+	l.live, l.loose, l.mayExpire, l.mustExpire = "", false, 0, 0 // Equal states are tried once.
 }
 
 // extend is what a placing or a renewal does to the live hold.
 func (l *ledger) extend(in input) {
 	from, by := in.from, in.by
-	switch {
-	case in.ttl == 0:
+	if in.ttl == 0 {
 		from, by = never, never
-	case by != never:
-		by += in.ttl + slack
-		fallthrough
-	default:
-		from += in.ttl - slack
+	} else {
+		from, by = from+in.ttl-slack, by+in.ttl+slack
 	}
 	l.mayExpire, l.mustExpire = max(l.mayExpire, from), max(l.mustExpire, by)
 }
 
 // before are the states that one may have become by itself when something happens.
 func (l *ledger) before(in input) []ledger {
-	if l.live == "" {
-		return []ledger{*l}
-	}
 	var states []ledger
-	if in.from <= l.mustExpire {
-		states = append(states, *l)
+	for next := []ledger{*l}; len(next) > 0; next = next[1:] {
+		if s := next[0]; !slices.Contains(states, s) {
+			states = append(states, s)
+			next = append(next, s.become(in.by)...)
+		}
+	}
+	return slices.DeleteFunc(states, func(s ledger) bool {
+		return s.live != "" && in.from > s.mustExpire && s.placings == 0 // Those may have renewed it.
+	})
+}
+
+// become are the states that one may become in one step until an instant.
+func (l *ledger) become(by time.Duration) []ledger {
+	var states []ledger
+	add := func(change func(*ledger)) {
+		s := *l
+		change(&s)
+		states = append(states, s)
+	}
+	if l.live == "" {
+		if l.placings > 0 {
+			add(func(s *ledger) {
+				s.placings--
+				s.live, s.loose, s.mayExpire, s.mustExpire = anonymous, true, never, never
+				if s.brief {
+					s.mayExpire = 0
+				}
+			})
+		}
+		return states
 	}
 	if l.loose {
-		states = append(states, *l)
-		states[len(states)-1].end(taken)
+		add(func(s *ledger) { s.end(taken) })
 	}
-	if l.mayExpire != never && in.by >= l.mayExpire {
-		states = append(states, *l)
-		states[len(states)-1].end(overdue)
+	if l.mayExpire != never && by >= l.mayExpire {
+		add(func(s *ledger) { s.end(overdue) })
+	}
+	if l.endings > 0 {
+		add(func(s *ledger) { s.endings--; s.end(lost) })
 	}
 	return states
 }
 
+// open takes notice of a call without an answer.
+func (l *ledger) open(in input) {
+	switch in.verb {
+	case place:
+		l.placings++
+		l.brief = in.ttl > 0
+	case renew:
+		if l.live == in.uid {
+			l.mustExpire = never
+		}
+	case release, force:
+		l.endings++
+	case read:
+	}
+}
+
 // step does one thing, and reports whether that can have been answered so.
 func (l *ledger) step(in input, out output) bool {
+	if out.told == nothing {
+		l.open(in)
+		return true
+	}
 	switch in.verb {
 	case place:
 		return l.place(in, out)
@@ -178,25 +240,15 @@ func (l *ledger) place(in input, out output) bool {
 }
 
 func (l *ledger) renew(in input, out output) bool {
-	end := how("")
-	for _, p := range l.ended {
-		if p.uid == in.uid {
-			end = p.how
-		}
-	}
+	end := l.endOf(in.uid)
 	switch out.told { //nolint:exhaustive // The rest are no answers to this.
-	case nothing:
-		if l.live == in.uid {
-			l.extend(in)
-		}
-		return true
 	case done, effective:
 		l.extend(in)
 		return l.live == in.uid && (out.uid == in.uid || out.told == effective)
 	case notFound:
-		return end == released || end == worth0 || end == either
+		return end == released || end == worth0 || end == either || end == lost
 	case broken:
-		return end == taken
+		return end == taken || end == lost
 	case expired:
 		if in.ttl > 0 && l.live == in.uid { // It has expired since.
 			l.extend(in)
@@ -210,7 +262,7 @@ func (l *ledger) renew(in input, out output) bool {
 func (l *ledger) release(out output) bool {
 	live := l.live != ""
 	switch out.told { //nolint:exhaustive // The rest are no answers to this.
-	case nothing, effective:
+	case effective:
 		l.end(either)
 		return true
 	case othersLive:
@@ -242,58 +294,78 @@ func (l *ledger) release(out output) bool {
 
 // repeats reports whether the answer to a release is that of the hold that ended last, and takes notice of what it tells.
 func (l *ledger) repeats(out output) bool {
-	if len(l.ended) == 0 {
+	if l.ended == "" {
 		return out.told == notFound
 	}
-	last := l.ended[len(l.ended)-1]
+	uid, end := l.cut()
 	switch {
-	case out.told == done && (last.how == released || last.how == either) && (last.uid == out.uid || last.uid == anonymous):
-		last = past{out.uid, released}
-	case out.told == broken && (last.how == worth0 || last.how == either):
-		last.how = worth0
-	case out.told == broken && last.how == taken, out.told == expired && last.how == overdue:
+	case out.told == done && (end == released || end == either || end == lost) && (uid == out.uid || uid == anonymous):
+		uid, end = out.uid, released
+	case out.told == broken && (end == worth0 || end == either):
+		end = worth0
+	case out.told == broken && (end == taken || end == lost), out.told == expired && end == overdue:
 	default:
 		return false
 	}
-	l.ended = append(slices.Clone(l.ended[:len(l.ended)-1]), last)
+	l.ended += uid + " " + string(end) + "\n"
 	return true
 }
 
-func (l *ledger) String() string {
-	return fmt.Sprintf("live %q, loose %t, %d ended", l.live, l.loose, len(l.ended))
-}
-
-// model is the model for the checker.
+// model is the model for the checker. Its state is all that the ledger may be, by what was told.
 func model() porcupine.Model {
-	nondeterministic := porcupine.NondeterministicModel{
-		Init: func() []any { return []any{ledger{}} },
-		Step: func(state, in, out any) []any {
-			before, asked, answered := as[ledger](state), as[input](in), as[output](out)
-			var next []any
-			for _, l := range before.before(asked) {
-				if answered.told == perhaps {
-					next = append(next, l)
-				}
-				if l.step(asked, answered) {
-					next = append(next, l)
+	return porcupine.Model{
+		Init: func() any { return []ledger{{}} },
+		Step: func(state, in, out any) (bool, any) {
+			var next []ledger
+			for _, before := range as[[]ledger](state) {
+				for _, l := range before.before(as[input](in)) {
+					if as[output](out).told == perhaps {
+						next = append(next, l)
+					}
+					if l.step(as[input](in), as[output](out)) {
+						next = append(next, l)
+					}
 				}
 			}
-			return next
+			next = capable(next)
+			return len(next) > 0, next
 		},
 		Equal: func(a, b any) bool {
-			x, y := as[ledger](a), as[ledger](b)
-			return x.live == y.live && x.loose == y.loose && x.mayExpire == y.mayExpire && x.mustExpire == y.mustExpire &&
-				slices.Equal(x.ended, y.ended)
+			x, y := as[[]ledger](a), as[[]ledger](b)
+			return len(x) == len(y) && !slices.ContainsFunc(x, func(l ledger) bool { return !slices.Contains(y, l) })
 		},
-		Hash: func(state any) uint64 {
-			l, h := as[ledger](state), fnv.New64a()
-			_, _ = fmt.Fprint(h, l.live, l.loose, l.mayExpire, l.ended[max(0, len(l.ended)-3):]) // It does not fail.
-			return h.Sum64()
+		Hash: func(state any) (sum uint64) {
+			for _, l := range as[[]ledger](state) {
+				h := fnv.New64a()
+				_, _ = fmt.Fprint(h, l) // It does not fail.
+				sum += h.Sum64()
+			}
+			return sum
 		},
 		DescribeOperation: func(in, out any) string { return describe(as[input](in), as[output](out)) },
-		DescribeState:     func(state any) string { l := as[ledger](state); return l.String() },
+		DescribeState:     func(state any) string { return fmt.Sprintf("%+v", state) },
 	}
-	return nondeterministic.ToModel()
+}
+
+// capable leaves out of equal states those that can only become what another one can, too.
+func capable(states []ledger) []ledger {
+	best := map[ledger][]ledger{} // by what they are without the calls that may still take effect
+	for _, s := range states {
+		core := s
+		core.placings, core.endings = 0, 0
+		worse := func(than ledger) func(ledger) bool {
+			return func(l ledger) bool { return l.placings <= than.placings && l.endings <= than.endings }
+		}
+		if slices.ContainsFunc(best[core], func(l ledger) bool { return worse(l)(s) }) {
+			continue
+		}
+		best[core] = append(slices.DeleteFunc(best[core], worse(s)), s)
+	}
+	var all []ledger
+	for _, s := range best {
+		all = append(all, s...)
+	}
+	return all
 }
 
 func describe(in input, out output) string {

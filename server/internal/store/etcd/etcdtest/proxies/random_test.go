@@ -159,7 +159,7 @@ func excerpt(operations []porcupine.Operation, info porcupine.LinearizationInfo)
 	}
 	first := len(operations)
 	for i := range operations {
-		if !linearized[i] && operations[i].Return != int64(never) && (first == len(operations) || operations[i].Return < operations[first].Return) {
+		if !linearized[i] && (first == len(operations) || operations[i].Return < operations[first].Return) {
 			first = i
 		}
 	}
@@ -172,7 +172,7 @@ func excerpt(operations []porcupine.Operation, info porcupine.LinearizationInfo)
 		if op.Call > end || op.Return < operations[first].Call-int64(3*time.Second) {
 			continue
 		}
-		line := fmt.Sprintf("%8.3fs to %9s  client %d: %s", time.Duration(op.Call).Seconds(), until(op.Return), op.ClientId,
+		line := fmt.Sprintf("%8.3fs to %8.3fs  client %d: %s", time.Duration(op.Call).Seconds(), time.Duration(op.Return).Seconds(), op.ClientId,
 			describe(as[input](op.Input), as[output](op.Output)))
 		if !linearized[i] {
 			line += "   <- does not fit"
@@ -180,11 +180,4 @@ func excerpt(operations []porcupine.Operation, info porcupine.LinearizationInfo)
 		lines = append(lines, line)
 	}
 	return strings.Join(lines, "\n")
-}
-
-func until(end int64) string {
-	if end == int64(never) {
-		return "?"
-	}
-	return fmt.Sprintf("%.3fs", time.Duration(end).Seconds())
 }
