@@ -160,7 +160,7 @@ func news(old, state *hold.State) []Event {
 		if e.Hold.Record.Broken && !before.Record.Broken {
 			add(EventHoldBroken, &e.Hold, "is broken: %s", strings.Join(e.Hold.Record.Evidence, "; "))
 		}
-		add(EventHoldEnded, &e.Hold, "was %s (%s), its continuity is %s", e.How, e.By, e.Continuity)
+		add(EventHoldEnded, &e.Hold, "%s, its continuity is %s", ending(e), e.Continuity)
 	}
 	for i := range state.Holds {
 		h := &state.Holds[i]
@@ -179,6 +179,18 @@ func news(old, state *hold.State) []Event {
 		events = append(events, Event{Kind: EventStore, Message: "server " + state.Driver + " drives the brokers now"})
 	}
 	return events
+}
+
+// ending is how a hold ended, and by whom.
+func ending(e *hold.Ended) string {
+	switch e.How {
+	case hold.Expired:
+		return "expired"
+	case hold.ResumedElsewhere, hold.Withdrawn:
+		return "has ended: " + e.By
+	case hold.Released, hold.Forced, hold.Replaced:
+	}
+	return fmt.Sprintf("was %s by %s", e.How, cmp.Or(e.By, "somebody"))
 }
 
 func describe(h *hold.Hold) string { return "hold " + h.ID + " (" + h.Phase.String() + ")" }

@@ -266,7 +266,7 @@ func TestExpiryWhileNoServerRuns(t *testing.T) {
 		wait(5 * time.Second)
 		second.show(t, hard)
 		second.holds(t, "b")
-		if told := second.told(t); !strings.Contains(told, "hold a (PAUSED) was expired") {
+		if told := second.told(t); !strings.Contains(told, "hold a (PAUSED) expired") {
 			t.Errorf("events:\n%s", told)
 		}
 		second.end()
