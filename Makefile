@@ -81,6 +81,8 @@ soak: ## Run the long checks whole: random scenarios, faults, fuzzing
 	go test -count=1 -run TestProperties ./server/internal/hold -rapid.checks=20000 -timeout 10m
 	go test -count=1 -run TestModel ./server/internal/reconcile -rapid.checks=10000 -timeout 30m
 	go test -race -count=1 ./server/servertest -timeout 30m -soak
+	cd server/internal/store/etcd/etcdtest && go test -race -count=1 -run TestTermsNeverOverlap . -timeout 30m -faults 5m
+	cd server/internal/store/etcd/etcdtest && go test -race -count=1 ./proxies -timeout 30m -soak
 	$(MAKE) fuzz
 
 $(BIN)/buf: Makefile

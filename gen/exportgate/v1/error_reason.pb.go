@@ -65,7 +65,7 @@ const (
 	//
 	// The outcome is "reverted" (every replica is back where it was), "reverting" (the server goes on until they are),
 	// "kept" (the hold stays and the server goes on pausing), "resuming" (the server goes on resuming), or "continuing"
-	// (the operation goes on for another caller, who gave it more time).
+	// (the operation goes on, because another caller gave it more time, or because the server stops and the next goes on).
 	ErrorReason_ERROR_REASON_REPLICAS_NOT_SETTLED ErrorReason = 7
 	// The server is shutting down and takes no new calls. Nothing was touched. UNAVAILABLE, HTTP 503 with Retry-After.
 	//

@@ -66,8 +66,11 @@ func (r *Reconciler) deadline(ctx context.Context) time.Time {
 	return time.Now().Add(left - min(left/10, time.Second))
 }
 
-// errLate is the end of a call's time.
-var errLate = errors.New("the time is over")
+// Why a call stops waiting although the loop goes on with what it wrote, here or wherever the ledger is served next.
+var (
+	errLate    = errors.New("the time is over")
+	errStopped = errors.New("the server stops")
+)
 
 // await asks a question of the ledger and the last view again and again, until it is answered, or until the call's
 // deadline. Views that are older than the call are no answer to anything: ask has to see to that.
@@ -97,7 +100,7 @@ func (r *Reconciler) await(ctx context.Context, c *call, ask func(hold.State, *e
 		case <-timer.C:
 			return errLate
 		case <-ctx.Done():
-			return ErrShuttingDown
+			return errStopped
 		}
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/exportgate/exportgate/server/internal/hold"
 )
 
-// ErrShuttingDown is answered to calls that come when the loop has ended, or that still wait then.
+// ErrShuttingDown is answered to calls that come when the loop has ended, or that have not touched anything by then. What
+// a call has written is carried on by whoever serves the ledger next.
 var ErrShuttingDown = errors.New("the server is shutting down")
 
 // SupersededError ends a call whose hold was released, replaced or forced away by a later one.
@@ -89,7 +90,7 @@ const (
 	OutcomeReverting  Outcome = "reverting"  // the loop goes on until it is
 	OutcomeKept       Outcome = "kept"       // the hold stays and the loop goes on pausing
 	OutcomeResuming   Outcome = "resuming"   // the loop goes on resuming
-	OutcomeContinuing Outcome = "continuing" // the operation goes on for another caller, who gave it more time
+	OutcomeContinuing Outcome = "continuing" // the operation goes on: another caller gave it more time, or the server stops
 )
 
 // NotSettledError ends an operation that some replicas did not follow.
@@ -118,7 +119,7 @@ func (e *NotSettledError) Error() string {
 	case OutcomeResuming:
 		b.WriteString(". The server goes on until all have followed; those that are not named have")
 	case OutcomeContinuing:
-		b.WriteString(". The operation goes on for another caller: ask for the status")
+		b.WriteString(". The operation goes on: ask for the status")
 	}
 	return b.String()
 }

@@ -93,7 +93,7 @@ func (r *Reconciler) pause(ctx context.Context, c *call, req PauseRequest) (Resu
 		return !h.Settled.IsZero() && r.shows(c, view, goal), nil
 	})
 	switch {
-	case errors.Is(err, errLate):
+	case errors.Is(err, errLate), errors.Is(err, errStopped):
 		failed := r.notSettled(placed.Hold.ID, goal, outcomeOf(&placed.Hold))
 		r.event(EventNotSettled, placed.Hold.ID, "%s is not settled in time: %v", describe(&placed.Hold), failed)
 		return Result{}, failed

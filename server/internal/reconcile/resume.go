@@ -152,7 +152,7 @@ func (r *Reconciler) awaitResumed(ctx context.Context, c *call, id string) error
 		}
 		return r.shows(c, view, goal), nil
 	})
-	if errors.Is(err, errLate) {
+	if errors.Is(err, errLate) || errors.Is(err, errStopped) {
 		failed := r.notSettled(id, goal, OutcomeResuming)
 		r.event(EventNotSettled, "", "the resume is not settled: %v", failed)
 		return failed
