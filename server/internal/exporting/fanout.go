@@ -50,6 +50,7 @@ type Fanout struct {
 	brokers     map[BrokerID]*broker
 	levers      map[LeverID]*lever
 	suspect     lever // what levers are taken for that were not met before its doubt ended
+	strayed     bool  // a pause lasted longer than this process may drive
 }
 
 // broker is what the fan-out remembers of one broker.

@@ -139,6 +139,7 @@ func (f *Fanout) write(ctx context.Context, l Lever, phase Phase) error {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithDeadlineCause(ctx, until, errNotOurs)
 			defer cancel()
+			defer f.strays(phase, until)
 		}
 	}
 	// A planned write lasts as long as the plan: it must not keep a place that reads need.
@@ -154,6 +155,27 @@ func (f *Fanout) write(ctx context.Context, l Lever, phase Phase) error {
 		return context.Cause(ctx)
 	}
 	return f.cluster.Write(ctx, l, phase)
+}
+
+// strays takes notice of a pause that was under way when this process had to leave the brokers alone: it may have stood
+// still between its last look at the clock and the sending of the request.
+func (f *Fanout) strays(phase Phase, until time.Time) {
+	if phase == PhaseExporting || time.Now().Before(until) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.strayed = true
+}
+
+// Strayed reports, once, whether a pause lasted longer than this process may drive. It may take effect at any time, long
+// after whoever drives now has stopped to reckon with it.
+func (f *Fanout) Strayed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	strayed := f.strayed
+	f.strayed = false
+	return strayed
 }
 
 // noteApplied records that a broker, in a read that began after the last write to its lever had been taken, showed what

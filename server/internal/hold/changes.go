@@ -85,6 +85,12 @@ func (l *Ledger) Release(ctx context.Context, req Releasing) (r Release, err err
 	return r, err
 }
 
+// Recant asks that every broker export, if no hold lives: a pause was asked of them that nobody wants any more.
+func (l *Ledger) Recant(ctx context.Context) error {
+	_, err := l.change(ctx, func(s *State, _ time.Time) (bool, error) { return s.resume(), nil })
+	return err
+}
+
 // Force ends every hold and asks that every broker export. It never fails: where the ledger cannot be written recorded is
 // false, the holds have ended for this ledger alone, and that is written as soon as it can be. Until then another call is told
 // of all of them again.

@@ -31,6 +31,7 @@ func (r *Reconciler) pass(ctx context.Context) (order, error) {
 	if err != nil {
 		return order{}, err
 	}
+	r.recant(ctx, lost == nil)
 	term, driving, elected := r.drives()
 	if !driving && !r.opts.Ledger.Forced() {
 		r.opts.Fanout.Yield()
@@ -70,6 +71,18 @@ func (r *Reconciler) bind(ctx context.Context, readable bool) (found bool, err e
 	}
 	r.unlessStored(err)
 	return true, nil
+}
+
+// recant sees to it that a pause which this server may have let through after its term does not stay, if nobody holds it:
+// whoever drives now takes it for somebody's who did not ask here.
+func (r *Reconciler) recant(ctx context.Context, readable bool) {
+	r.strayed = r.opts.Fanout.Strayed() || r.strayed
+	if !r.strayed || !readable {
+		return
+	}
+	err := r.opts.Ledger.Recant(ctx)
+	r.strayed = err != nil
+	r.unlessStored(err)
 }
 
 // drives reports whether this server drives the brokers, in which term, and when to ask again: never, if there is no

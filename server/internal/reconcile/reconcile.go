@@ -96,6 +96,8 @@ type Reconciler struct {
 	repaused string // which replicas that are paused again were
 	shared   snapshot
 
+	strayed bool // whether a pause may have been let through after a term; the loop's alone
+
 	looking  chan struct{} // capacity 1: guards the rest, and that one status at a time reads the cluster
 	looked   time.Time
 	revision uint64 // of the ledger before that
