@@ -148,7 +148,7 @@ func benchConfig(tb testing.TB) *Config {
 func serverOver(tb testing.TB, cluster *exportingtest.Cluster) *Server {
 	tb.Helper()
 	s, err := newServer(tb.Context(), benchConfig(tb), slog.New(slog.DiscardHandler), benchCluster{cluster},
-		ledgerStore{Store: hold.NewMemory(), where: "memory"})
+		ledgerStore{Store: hold.NewMemory(), where: "memory", clocks: noClocks})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -148,7 +148,7 @@ func (n *newsroom) open(tb testing.TB, door string) string {
 		}
 		return s.GRPCAddr().String()
 	}
-	if err := s.openHTTP(tb.Context(), cfg, n, chain, nil); err != nil {
+	if err := s.openHTTP(tb.Context(), cfg, n, chain, nil, http.NotFoundHandler()); err != nil {
 		tb.Fatal(err)
 	}
 	return s.HTTPAddr().String()

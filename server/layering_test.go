@@ -33,6 +33,7 @@ var layers = []struct {
 	{"server/internal/service", 4},
 	{"server/internal/gateway", 4},
 	{"server/internal/interceptor", 4},
+	{"server/internal/telemetry", 4},
 	{"server/servertest", 6},
 	{"server", 5},
 	{"cmd", 7},

@@ -27,6 +27,7 @@ import (
 	"github.com/exportgate/exportgate/server/internal/interceptor"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
 	"github.com/exportgate/exportgate/server/internal/service"
+	"github.com/exportgate/exportgate/server/internal/telemetry"
 	"github.com/exportgate/exportgate/server/internal/zeebe"
 )
 
@@ -128,7 +129,11 @@ func newServer(ctx context.Context, cfg *Config, log *slog.Logger, brokers clust
 		}
 	}
 	if !cfg.HTTP.Off() {
-		if err := s.openHTTP(ctx, cfg, exportingService, chain, fanout); err != nil {
+		metrics, err := telemetry.New(telemetry.Options{Status: reconciler.Known, Clocks: store.clocks})
+		if err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
+		}
+		if err := s.openHTTP(ctx, cfg, exportingService, chain, fanout, metrics); err != nil {
 			return nil, err
 		}
 	}
@@ -234,7 +239,7 @@ func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 
 // openHTTP opens the door for HTTP. Its calls go through an in-process channel and the same interceptors as gRPC's.
 func (s *Server) openHTTP(ctx context.Context, cfg *Config, svc exportgatev1.ExportingServiceServer, chain interceptor.Options,
-	fanout *exporting.Fanout,
+	fanout *exporting.Fanout, metrics http.Handler,
 ) error {
 	channel := new(inprocgrpc.Channel).
 		WithCloner(broadcast.Cloner{}).
@@ -244,7 +249,7 @@ func (s *Server) openHTTP(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	handler, err := gateway.New(gateway.Options{
 		Conn: channel, BasePath: cfg.BasePath, Response: gateway.Response(cfg.Response), Timeout: callTimeout(cfg),
 		Draining: s.draining, Info: func() gateway.Info { return info(cfg.Build, fanout.View()) },
-		Health: s.health, Logger: s.log,
+		Health: s.health, Metrics: metrics, Logger: s.log,
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/exportgate/exportgate/server/internal/hold"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
@@ -18,6 +19,8 @@ type ledgerStore struct {
 	where    string                      // for people
 	election reconcile.Election          // nil where it is this process's alone
 	run      func(context.Context) error // carries on the election; nil where there is none
+	// clocks is how far the other servers' clocks are ahead of this one's, by name.
+	clocks func() map[string]time.Duration
 }
 
 // openStore opens the configured store.
@@ -29,7 +32,7 @@ func openStore(cfg *Config, log *slog.Logger) (ledgerStore, error) {
 	if err != nil {
 		return ledgerStore{}, fmt.Errorf("store.path: %w", err)
 	}
-	return ledgerStore{Store: store, where: cfg.Store.Path}, nil
+	return ledgerStore{Store: store, where: cfg.Store.Path, clocks: noClocks}, nil
 }
 
 func openEtcd(cfg *Config, log *slog.Logger) (ledgerStore, error) {
@@ -46,5 +49,14 @@ func openEtcd(cfg *Config, log *slog.Logger) (ledgerStore, error) {
 		return ledgerStore{}, err
 	}
 	election := store.Election()
-	return ledgerStore{Store: store, where: store.Where(), election: election, run: election.Run}, nil
+	return ledgerStore{Store: store, where: store.Where(), election: election, run: election.Run, clocks: func() map[string]time.Duration {
+		clocks := map[string]time.Duration{}
+		for _, s := range election.Servers() {
+			clocks[s.Name] = s.Ahead
+		}
+		return clocks
+	}}, nil
 }
+
+// noClocks is where no other server shares the ledger.
+func noClocks() map[string]time.Duration { return nil }

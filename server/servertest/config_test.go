@@ -248,4 +248,9 @@ func TestActuatorEndpoints(t *testing.T) {
 			t.Errorf("%s: got %+v", path, a)
 		}
 	}
+	servertest.Await(t, "the metrics tell the phases", func() bool {
+		a := exchange(t, h, "GET", "/actuator/prometheus")
+		return a.code == http.StatusOK && strings.Contains(a.body, `exportgate_observed_phase{phase="EXPORTING"} 1`) &&
+			strings.Contains(a.body, "exportgate_ledger_stale 0")
+	})
 }

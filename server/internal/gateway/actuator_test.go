@@ -184,7 +184,7 @@ func TestNewRefuses(t *testing.T) {
 	good := func() Options {
 		return Options{
 			Conn: dial(t, &fake{}, nil), Timeout: time.Second, Draining: t.Context(), Info: func() Info { return Info{} },
-			Health: func(context.Context) Health { return Health{} }, Logger: discard(),
+			Health: func(context.Context) Health { return Health{} }, Metrics: http.NotFoundHandler(), Logger: discard(),
 		}
 	}
 	tests := []struct {

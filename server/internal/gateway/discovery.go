@@ -46,6 +46,7 @@ type links struct {
 	Health       link `json:"health"`
 	HealthPath   link `json:"health-path"`
 	Info         link `json:"info"`
+	Prometheus   link `json:"prometheus"`
 }
 
 type link struct {
@@ -69,6 +70,7 @@ func (h *handler) serveLinks(w http.ResponseWriter, r *http.Request) {
 		Health:       link{Href: base + "/health"},
 		HealthPath:   link{Href: base + "/health/{*path}", Templated: true},
 		Info:         link{Href: base + "/info"},
+		Prometheus:   link{Href: base + "/prometheus"},
 	}})
 }
 

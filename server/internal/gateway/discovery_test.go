@@ -22,6 +22,7 @@ func TestLinks(t *testing.T) {
 			"health":                 map[string]any{"href": root + "/health", "templated": false},
 			"health-path":            map[string]any{"href": root + "/health/{*path}", "templated": true},
 			"info":                   map[string]any{"href": root + "/info", "templated": false},
+			"prometheus":             map[string]any{"href": root + "/prometheus", "templated": false},
 		}}
 		for _, slash := range []string{"", "/"} {
 			got := send(t, http.MethodGet, root+slash, nil)
@@ -38,6 +39,22 @@ func TestLinksOverTLS(t *testing.T) {
 	(&handler{base: "/actuator"}).serveLinks(w, r)
 	if !strings.Contains(w.Body.String(), `"https://exportgate.example:9600/actuator/exporting"`) {
 		t.Errorf("links are %s, want https ones", w.Body)
+	}
+}
+
+// Metrics keep the media type that they have, which is no JSON.
+func TestMetrics(t *testing.T) {
+	d := openDoor(t, &fake{}, Options{Metrics: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		_, _ = w.Write([]byte("for " + r.Header.Get("Accept")))
+	})})
+	got := send(t, http.MethodGet, d.url+"/prometheus", nil, "Accept", "application/openmetrics-text")
+	if got.code != http.StatusOK || got.body != "for application/openmetrics-text" ||
+		!strings.HasPrefix(got.header.Get("Content-Type"), "text/plain") {
+		t.Errorf("got %+v", got)
+	}
+	if got := send(t, http.MethodPost, d.url+"/prometheus", nil); got.code != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d", got.code)
 	}
 }
 

@@ -23,10 +23,11 @@ type feed struct {
 	format  format
 	json    messages
 	writing time.Duration
-	giveUp  func(error) // ends the stream where a heartbeat finds that the client is gone
+	silence time.Duration // from one heartbeat to the next
+	giveUp  func(error)   // ends the stream where a heartbeat finds that the client is gone
 
 	mu     sync.Mutex  // heartbeats come from a timer, which costs less than a goroutine a client
-	beat   *time.Timer // nil where the format has no heartbeat
+	beat   *time.Timer // nil before the first message, and where the format has no heartbeat
 	closed bool
 }
 
@@ -35,16 +36,13 @@ func (h *handler) newFeed(w http.ResponseWriter, f format, giveUp func(error)) *
 	w.Header().Set("Content-Type", f.media())
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep a message until it has 4 KiB
 	w.WriteHeader(http.StatusOK)
-	s := &feed{w: w, control: http.NewResponseController(w), format: f, json: h.messages, writing: h.writing, giveUp: giveUp}
-	if frame := f.heartbeat(); frame != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.beat = time.AfterFunc(h.heartbeat, func() { s.pulse(frame, h.heartbeat) })
+	return &feed{
+		w: w, control: http.NewResponseController(w), format: f, json: h.messages, writing: h.writing, silence: h.heartbeat,
+		giveUp: giveUp,
 	}
-	return s
 }
 
-// send sends a message.
+// send sends a message. The first begins the heartbeats.
 func (s *feed) send(response *exportgatev1.WatchStatusResponse) error {
 	message, err := s.json.parts(response)
 	if err != nil {
@@ -52,7 +50,13 @@ func (s *feed) send(response *exportgatev1.WatchStatusResponse) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.write(s.format.response(response.GetCursor(), message...)...)
+	if err := s.write(s.format.response(response.GetCursor(), message...)...); err != nil {
+		return err
+	}
+	if frame := s.format.heartbeat(); frame != nil && s.beat == nil {
+		s.beat = time.AfterFunc(s.silence, func() { s.pulse(frame) })
+	}
+	return nil
 }
 
 // fail tells the client why the stream ends, if it still listens.
@@ -63,7 +67,7 @@ func (s *feed) fail(st *status.Status) {
 }
 
 // pulse sends a heartbeat, and sets the time for the next.
-func (s *feed) pulse(frame []byte, interval time.Duration) {
+func (s *feed) pulse(frame []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -73,7 +77,7 @@ func (s *feed) pulse(frame []byte, interval time.Duration) {
 		s.giveUp(err)
 		return
 	}
-	s.beat.Reset(interval)
+	s.beat.Reset(s.silence)
 }
 
 // write is called with the lock held. The deadline is lifted when the frame is out, for the silence after it is not the

@@ -29,7 +29,7 @@ import (
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 )
 
-// Options are what [New] needs. Conn, Timeout, Draining, Info, Health and Logger are required.
+// Options are what [New] needs. Conn, Timeout, Draining, Info, Health, Metrics and Logger are required.
 type Options struct {
 	// Conn leads to the exporting service, through the interceptors that guard it. Streams whose messages have the same
 	// *Status, by its pointer, share the work of encoding it, and nobody may change it. Its calls carry the HTTP client's
@@ -49,6 +49,8 @@ type Options struct {
 	Info func() Info
 	// Health tells how the server is. It is called for every request to a health endpoint and must answer at once.
 	Health func(context.Context) Health
+	// Metrics answers whoever scrapes metrics, in the format that it asks for.
+	Metrics http.Handler
 	// Logger takes a debug line for every request that is refused before it reaches the service, and panics.
 	Logger *slog.Logger
 
@@ -66,6 +68,7 @@ type handler struct {
 	writing   time.Duration // for a client to take a message of a stream
 	info      func() Info
 	health    func(context.Context) Health
+	metrics   http.Handler
 	logger    *slog.Logger
 	calls     *runtime.ServeMux
 	client    exportgatev1.ExportingServiceClient
@@ -81,8 +84,8 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	switch {
-	case o.Conn == nil || o.Draining == nil || o.Info == nil || o.Health == nil || o.Logger == nil:
-		return nil, errors.New("gateway: Conn, Draining, Info, Health and Logger are required")
+	case o.Conn == nil || o.Draining == nil || o.Info == nil || o.Health == nil || o.Metrics == nil || o.Logger == nil:
+		return nil, errors.New("gateway: Conn, Draining, Info, Health, Metrics and Logger are required")
 	case o.Timeout <= 0:
 		return nil, fmt.Errorf("gateway: the timeout must be positive, not %s", o.Timeout)
 	}
@@ -95,7 +98,7 @@ func New(o Options) (http.Handler, error) {
 			ResponseNoContent)
 	}
 	h := &handler{
-		base: base, response: o.Response, timeout: o.Timeout, draining: o.Draining, info: o.Info, health: o.Health,
+		base: base, response: o.Response, timeout: o.Timeout, draining: o.Draining, info: o.Info, health: o.Health, metrics: o.Metrics,
 		heartbeat: cmp.Or(o.heartbeat, heartbeat), writing: cmp.Or(o.writing, writing), logger: o.Logger,
 		calls: newMux(), client: exportgatev1.NewExportingServiceClient(o.Conn), messages: newMessages(),
 	}

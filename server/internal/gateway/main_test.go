@@ -126,6 +126,9 @@ func openDoor(tb testing.TB, service *fake, o Options, adjust ...func(*Server)) 
 	if o.Health == nil {
 		o.Health = func(context.Context) Health { return Health{Liveness: HealthUp, Readiness: HealthUp} }
 	}
+	if o.Metrics == nil {
+		o.Metrics = http.NotFoundHandler()
+	}
 	if o.Logger == nil {
 		o.Logger = discard()
 	}

@@ -34,6 +34,7 @@ func (h *handler) newRoutes() (map[string]route, error) {
 		"/health/liveness":  {read, h.serveLiveness},
 		"/health/readiness": {read, h.serveReadiness},
 		"/info":             {read, h.serveInfo},
+		"/prometheus":       {read, h.metrics.ServeHTTP},
 		// No HEAD: it would have to begin a stream to learn how that begins.
 		pathWatch: {[]string{http.MethodGet}, h.watch},
 	}

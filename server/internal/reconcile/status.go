@@ -74,6 +74,17 @@ func (r *Reconciler) Status(ctx context.Context) (*Status, error) {
 	return r.status(r.last), nil
 }
 
+// Known is the status as of the last reads, whoever asked for them; nil before the first. It asks nobody.
+func (r *Reconciler) Known() *Status {
+	r.mu.Lock()
+	view := r.view
+	r.mu.Unlock()
+	if view == nil {
+		return nil
+	}
+	return r.status(view)
+}
+
 // status describes a view beside what ought to be.
 func (r *Reconciler) status(view *exporting.View) *Status {
 	state, _ := r.opts.Ledger.State()
