@@ -85,11 +85,14 @@ func (c *Cluster) SetFault(i int, f Fault) {
 	c.brokers[i].fault = f
 }
 
-// SetPhase changes what a broker does behind everybody's back: a foreign change, or a lost disk.
+// SetPhase changes what a broker does behind everybody's back: a foreign change, or a lost disk. What was still to be
+// applied is not any more: a broker applies changes in the order in which they came, so it would have come before the
+// foreign one; and it forgets them when it restarts, without which no disk is lost.
 func (c *Cluster) SetPhase(i int, p exporting.Phase) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.settle(i)
+	c.brokers[i].queued = nil
 	c.turn(i, p, time.Now())
 }
 
