@@ -200,9 +200,14 @@ func (f *Fanout) noteApplied(id LeverID, started time.Time, readings []Reading) 
 func (f *Fanout) noteQuiet(topology *Topology, started time.Time) {
 	for _, l := range topology.Levers {
 		s := f.levers[l.ID]
-		if l.Planned && topology.Pending == "" && s != nil && s.inFlight == nil && !started.Before(s.ended) {
-			s.seen = true
+		if !l.Planned || topology.Pending != "" || s == nil || s.inFlight != nil {
+			continue
 		}
+		quiet := s.ended
+		if s.word == PhaseUnknown { // It was given up, or failed: its plan may begin a moment later.
+			quiet = quiet.Add(rewrite)
+		}
+		s.seen = s.seen || !started.Before(quiet)
 	}
 }
 
