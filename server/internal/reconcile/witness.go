@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -191,13 +190,13 @@ func (w *Witness) watch(state *hold.State, since time.Time) {
 // positions stand still at once; otherwise what exporters had buffered may still be on its way.
 func (w *Witness) settled(view *exporting.View) hold.Continuous {
 	var record hold.Continuous
-	positions := positionsIn(view)
+	readable := censusOf(view)
 	for _, p := range view.Topology.Expected {
-		leader := leader(view, p.ID)
+		leader := readable[p.ID].leader
 		if leader == nil || leader.Phase != exporting.PhaseSoftPaused && !leader.NoExporters {
 			continue
 		}
-		if position, ok := positions.of(p.ID, leader.Exported); ok {
+		if position, ok := readable[p.ID].stored(leader.Exported); ok {
 			record.Baselines = append(record.Baselines, hold.NewBaseline(p.ID, position))
 		}
 	}
@@ -211,14 +210,14 @@ func (w *Witness) take(view *exporting.View) map[string]hold.Found {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	found := map[string]hold.Found{}
-	positions := positionsOf{}
+	var readable census
 	for _, h := range w.holds {
 		f := hold.Found{Broken: slices.Clone(h.found)}
 		if !h.record.Complete && view.Topology != nil && len(view.Topology.Expected) > 0 {
-			if len(positions) == 0 {
-				positions = positionsIn(view)
+			if readable == nil {
+				readable = censusOf(view)
 			}
-			f.Baselines, f.Complete = w.drained(h, view, positions)
+			f.Baselines, f.Complete = w.drained(h, view.Topology.Expected, readable)
 		}
 		if len(f.Broken) > 0 || len(f.Baselines) > 0 || f.Complete {
 			found[h.uid] = f
@@ -229,20 +228,22 @@ func (w *Witness) take(view *exporting.View) map[string]hold.Found {
 
 // drained is the baselines that a hold has not yet, of partitions whose leaders have stood still for long enough, and
 // whether none is missing then. w.mu is held.
-func (w *Witness) drained(h *watched, view *exporting.View, positions positionsOf) (baselines []hold.Baseline, complete bool) {
+func (w *Witness) drained(h *watched, expected []exporting.ExpectedPartition, readable census) (baselines []hold.Baseline,
+	complete bool,
+) {
 	complete = true
-	for _, p := range view.Topology.Expected {
+	for _, p := range expected {
 		if _, known := h.record.Baseline(p.ID); known {
 			continue
 		}
 		// A replica that fell silent may have stored more than the rest, and not done wrong: it would break the hold when it
 		// comes back.
-		if !wasRead(view, p) {
+		if readable[p.ID].replicas < p.Replicas {
 			complete = false
 			continue
 		}
 		s, known := w.still[p.ID]
-		position, told := positions.of(p.ID, s.position)
+		position, told := readable[p.ID].stored(s.position)
 		if !known || !told || s.phase < h.phase || s.last.Sub(s.since) < w.drain {
 			complete = false
 			continue
@@ -293,67 +294,4 @@ func (w *Witness) remarked() []string {
 	remarks := w.remarks
 	w.remarks = nil
 	return remarks
-}
-
-// positionsOf are the highest stored positions that any replica of a partition shows.
-type positionsOf map[exporting.PartitionID]int64
-
-func positionsIn(view *exporting.View) positionsOf {
-	highest := positionsOf{}
-	for _, r := range view.Readings() {
-		if !r.Exported.Known {
-			continue
-		}
-		if known, ok := highest[r.Partition]; !ok || r.Exported.Value > known {
-			highest[r.Partition] = r.Exported.Value
-		}
-	}
-	return highest
-}
-
-// of is a partition's position, beside what its leader tells. Where no broker tells positions none can be passed: the
-// phases alone count then. Where only the leader does not, its followers' copies, which lag, are no measure.
-func (h positionsOf) of(p exporting.PartitionID, leader exporting.Position) (position int64, ok bool) {
-	position, told := h[p]
-	if !told {
-		return math.MaxInt64, true
-	}
-	return position, leader.Known
-}
-
-// leader is the replica that leads a partition, nil where that cannot be read.
-func leader(view *exporting.View, p exporting.PartitionID) *exporting.Reading {
-	for _, b := range view.Topology.Brokers {
-		if o := view.Observations[b.ID]; o.Err == nil {
-			if r, ok := view.Reading(p, b.ID); ok && r.Role == exporting.RoleLeader {
-				return &r
-			}
-		}
-	}
-	return nil
-}
-
-// wasRead reports whether every expected replica of a partition can be read.
-func wasRead(view *exporting.View, p exporting.ExpectedPartition) bool {
-	read := 0
-	for _, b := range view.Topology.Brokers {
-		if _, ok := view.Reading(p.ID, b.ID); ok && view.Observations[b.ID].Err == nil {
-			read++
-		}
-	}
-	return read >= p.Replicas
-}
-
-// unseen lists the partitions whose leaders cannot be read, in words.
-func unseen(view *exporting.View) []string {
-	if view.Topology == nil {
-		return []string{"no broker answers"}
-	}
-	var partitions []string
-	for _, p := range view.Topology.Expected {
-		if leader(view, p.ID) == nil {
-			partitions = append(partitions, fmt.Sprintf("the leader of %s cannot be read", p.ID))
-		}
-	}
-	return partitions
 }
