@@ -55,8 +55,15 @@ func (p *Phase) UnmarshalText(text []byte) error {
 
 // Settable reports whether brokers can be asked for the phase.
 func (p Phase) Settable() bool {
-	return p == PhaseExporting || p == PhaseSoftPaused || p == PhasePaused
+	return p == PhaseExporting || p.Paused()
 }
+
+// Paused reports whether it is one of the two pauses, which is what a hold can ask for.
+func (p Phase) Paused() bool { return p == PhaseSoftPaused || p == PhasePaused }
+
+// Weaker reports whether a replica in this phase exports more than another lets it. CLOSED exports nothing, and what is not
+// known says nothing.
+func (p Phase) Weaker(than Phase) bool { return p.Settable() && p < than }
 
 // Role is what a replica is in its partition's raft group (zeebe-facts.md 4.1).
 type Role uint8

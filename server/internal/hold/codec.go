@@ -98,7 +98,7 @@ func (s *State) sound() bool {
 }
 
 func (h *Hold) sound() bool {
-	return h.ID != "" && h.UID != "" && asksFor(h.Phase) && h.Restore.sound() && (h.Replaced == nil || h.Replaced.sound())
+	return h.ID != "" && h.UID != "" && h.Phase.Paused() && h.Restore.sound() && (h.Replaced == nil || h.Replaced.sound())
 }
 
 func (p Phases) sound() bool {

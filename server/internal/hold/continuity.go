@@ -131,12 +131,6 @@ func (c *Continuous) Passed(broker exporting.BrokerID, r *exporting.Reading) str
 		r.Exported.Value, baseline)
 }
 
-// Weaker reports whether a replica exports more than a phase lets it. CLOSED exports nothing, and what is not known says
-// nothing.
-func Weaker(r *exporting.Reading, phase exporting.Phase) bool {
-	return r.Phase.Settable() && r.Phase < phase
-}
-
 // CompareBaselines orders them by partition.
 func CompareBaselines(a, b Baseline) int {
 	return cmp.Or(a.id().Compare(b.id()), cmp.Compare(a.Position, b.Position))

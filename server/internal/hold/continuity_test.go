@@ -123,24 +123,3 @@ func TestPassed(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
-
-func TestWeaker(t *testing.T) {
-	tests := []struct {
-		shows, asked exporting.Phase
-		want         bool
-	}{
-		{exports, soft, true},
-		{exports, hard, true},
-		{soft, hard, true},
-		{soft, soft, false},
-		{hard, soft, false},
-		{hard, hard, false},
-		{exporting.PhaseClosed, hard, false},
-		{exporting.PhaseUnknown, soft, false},
-	}
-	for _, test := range tests {
-		if got := Weaker(&exporting.Reading{Phase: test.shows}, test.asked); got != test.want {
-			t.Errorf("%v where %v is asked for is weaker: %v", test.shows, test.asked, got)
-		}
-	}
-}

@@ -166,8 +166,3 @@ func (s *State) clone() State {
 	}
 	return next
 }
-
-// asksFor reports whether a phase is one that a hold can ask for.
-func asksFor(p exporting.Phase) bool {
-	return p == exporting.PhaseSoftPaused || p == exporting.PhasePaused
-}

@@ -61,7 +61,7 @@ func (s *State) place(p Placing, now time.Time) (placed Hold, renewed bool, err 
 		h.Replaced = old.toReturn()
 		s.end(old.ID, Ended{At: now, How: Replaced, By: p.Owner})
 	}
-	if len(s.Holds) == 0 && s.Undo == nil && !live && p.ID != Operator && asksFor(p.Foreign) {
+	if len(s.Holds) == 0 && s.Undo == nil && !live && p.ID != Operator && p.Foreign.Paused() {
 		s.put(Hold{
 			ID: Operator, UID: rand.Text(), Phase: p.Foreign, Owner: Foreign, Created: now, Settled: now,
 			Reason: "exporting was paused at the brokers before the first named hold",

@@ -126,7 +126,7 @@ func (r *Reconciler) stalled(now time.Time) map[exporting.PartitionID]exporting.
 
 // repausing makes an event of replicas that show less than the holds ask for, once for as long as they do.
 func (r *Reconciler) repausing(astray []exporting.Failure) {
-	weaker := slices.DeleteFunc(slices.Clone(astray), func(f exporting.Failure) bool { return !f.Phase.Settable() || f.Phase >= f.Wanted })
+	weaker := slices.DeleteFunc(slices.Clone(astray), func(f exporting.Failure) bool { return !f.Phase.Weaker(f.Wanted) })
 	summary := exporting.Summary(weaker)
 	r.mu.Lock()
 	was := r.repaused
@@ -216,9 +216,7 @@ func (r *Reconciler) noticeForeign(view *exporting.View) {
 // isPaused reports whether a replica was last read in a paused phase, also on a broker that has fallen silent since.
 func isPaused(view *exporting.View) bool {
 	for _, o := range view.Observations {
-		if slices.ContainsFunc(o.Readings, func(r exporting.Reading) bool {
-			return r.Phase == exporting.PhasePaused || r.Phase == exporting.PhaseSoftPaused
-		}) {
+		if slices.ContainsFunc(o.Readings, func(r exporting.Reading) bool { return r.Phase.Paused() }) {
 			return true
 		}
 	}

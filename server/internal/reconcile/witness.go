@@ -91,13 +91,13 @@ func (w *Witness) judge(h *watched, id exporting.BrokerID, before time.Time, old
 	}
 	leads, led := r.Role == exporting.RoleLeader, old != nil && old.Role == exporting.RoleLeader
 	switch {
-	case hold.Weaker(r, h.phase) && leads:
+	case r.Phase.Weaker(h.phase) && leads:
 		h.find(fmt.Sprintf("%s on broker %s: the leader read %s", r.Partition, id, r.Phase))
-	case hold.Weaker(r, h.phase) && led:
+	case r.Phase.Weaker(h.phase) && led:
 		h.find(fmt.Sprintf("%s on broker %s: it read %s, and led in the read before", r.Partition, id, r.Phase))
-	case hold.Weaker(r, h.phase):
+	case r.Phase.Weaker(h.phase):
 		w.remark("%s on broker %s, a follower, read %s, which is weaker than the holds ask for", r.Partition, id, r.Phase)
-	case leads && !led && old != nil && hold.Weaker(old, h.phase) && !before.Before(h.since):
+	case leads && !led && old != nil && old.Phase.Weaker(h.phase) && !before.Before(h.since):
 		h.find(fmt.Sprintf("%s on broker %s: it leads, and read %s in the read before", r.Partition, id, old.Phase))
 	}
 	if leads && old != nil && old.Exported.Known && r.Exported.Known && r.Exported.Value < old.Exported.Value {
