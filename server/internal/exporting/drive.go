@@ -29,7 +29,7 @@ func (f *Fanout) Drive(ctx context.Context, goal Goal) (*View, error) {
 	again := newBackoff(lastTry)
 	for following.Err() == nil {
 		began := time.Now()
-		topology := f.readTopology(following)
+		topology := f.Discover(following)
 		if topology == nil {
 			sleep(following, again.NextBackOff(), nil)
 			continue

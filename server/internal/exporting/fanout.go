@@ -79,21 +79,22 @@ func NewFanout(cluster Cluster, opts Options) (*Fanout, error) {
 // Suspect assumes that another process, which drove the brokers until now, may have asked them for something that is not
 // applied yet, and whether for a soft pause. What levers are known for is forgotten.
 func (f *Fanout) Suspect(soft bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.suspect = lever{doubt: time.Now().Add(linger)}
+	suspect := lever{doubt: time.Now().Add(linger)}
 	if soft {
-		f.suspect.earlier = PhaseSoftPaused
+		suspect.earlier = PhaseSoftPaused
 	}
-	maps.DeleteFunc(f.levers, func(_ LeverID, s *lever) bool { return s.inFlight == nil })
+	f.takeFor(suspect)
 }
 
 // Yield forgets what brokers were asked for: another process drives them, and knows what may still take effect. Writes that
 // are under way, of which [Options.Until] sees the end, are forgotten by the next call that comes after them.
-func (f *Fanout) Yield() {
+func (f *Fanout) Yield() { f.takeFor(lever{}) }
+
+// takeFor forgets levers, but for those that are being written, and takes them for another when they are met again.
+func (f *Fanout) takeFor(suspect lever) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.suspect = lever{}
+	f.suspect = suspect
 	maps.DeleteFunc(f.levers, func(_ LeverID, s *lever) bool { return s.inFlight == nil })
 }
 
@@ -121,7 +122,7 @@ func (f *Fanout) View() *View {
 		if known, ok := f.brokers[b.ID]; ok {
 			o := known.Observation
 			if l := f.levers[b.Lever]; l != nil {
-				o.Written, o.WriteErr, o.Word, o.Doubt, o.MaySoften = l.phase, l.err, l.word, !l.seen, l.maySoften()
+				o.Written, o.WriteErr, o.Word, o.Doubt, o.MaySoften = l.phase, l.err, l.lastWord(), !l.seen, l.maySoften()
 			}
 			v.Observations[b.ID] = o
 		}
@@ -133,7 +134,7 @@ func (f *Fanout) View() *View {
 // view as such. It ends when all have answered or failed, or soon after the context ends; a broker that had not answered by
 // then counts as failed in this view alone, because somebody with more time may be about to read it.
 func (f *Fanout) Look(ctx context.Context) *View {
-	topology := f.readTopology(ctx)
+	topology := f.Discover(ctx)
 	if topology == nil {
 		return f.View()
 	}
@@ -153,8 +154,9 @@ func (f *Fanout) Look(ctx context.Context) *View {
 	return v
 }
 
-// readTopology asks what the cluster is configured to be. If nobody tells it returns what was known before, nil at first.
-func (f *Fanout) readTopology(ctx context.Context) *Topology {
+// Discover asks what the cluster is configured to be, and touches nothing. If nobody tells it returns what was known before,
+// nil at first.
+func (f *Fanout) Discover(ctx context.Context) *Topology {
 	ctx, cancel := context.WithTimeout(ctx, f.opts.RequestTimeout)
 	defer cancel()
 	started := time.Now()

@@ -16,6 +16,7 @@ const (
 	lastTry   = time.Second           // the longest wait while somebody waits
 	rewrite   = time.Second           // from a write that was taken to the next, if nothing came of it
 	linger    = 10 * time.Second      // how late a broker may apply a change that it took
+	beginning = time.Second           // from a planned request that was not answered to the plan that it may start
 )
 
 // lever is what the fan-out remembers of a [Lever] across drives, so that requests to it never overtake each other.
@@ -29,6 +30,7 @@ type lever struct {
 	visible  bool      // whether replicas showed another phase when the last was written, so that its effect shows
 	doubt    time.Time // until when an earlier write may still take effect
 	earlier  Phase     // which that write asked for
+	late     time.Time // until when a planned write that was not answered may still start its plan
 	ended    time.Time // when the last write ended
 	next     time.Time // when the same may be written again
 	backoff  *backoff.ExponentialBackOff
@@ -127,6 +129,9 @@ func (f *Fanout) wrote(s *lever, before lever, err error, givenUp bool) {
 		s.word, s.seen, s.visible, s.doubt, s.earlier = before.word, before.seen, before.visible, before.doubt, before.earlier
 	}
 	s.ended = time.Now()
+	if _, answered := errors.AsType[*PendingChangeError](err); s.planned && err != nil && !answered && !final(err) {
+		s.late = s.ended.Add(beginning)
+	}
 	s.next = s.ended.Add(wait)
 }
 
@@ -180,7 +185,8 @@ func (f *Fanout) Strayed() bool {
 
 // noteApplied records that a broker, in a read that began after the last write to its lever had been taken, showed what
 // that write asked for. If it showed something else before, this and all earlier writes, whose order brokers keep, have
-// taken effect; if not, it proves nothing until the earlier ones are too old to matter. One broker says nothing of a plan for all: see noteQuiet. f.mu is held.
+// taken effect; if not, it proves nothing until the earlier ones are too old to matter. One broker says nothing of a plan
+// for all: see noteQuiet. f.mu is held.
 func (f *Fanout) noteApplied(id LeverID, started time.Time, readings []Reading) {
 	s := f.levers[id]
 	if s == nil || s.planned || s.word == PhaseUnknown || s.inFlight != nil || started.Before(s.ended) {
@@ -203,11 +209,9 @@ func (f *Fanout) noteQuiet(topology *Topology, started time.Time) {
 		if !l.Planned || topology.Pending != "" || s == nil || s.inFlight != nil {
 			continue
 		}
-		quiet := s.ended
-		if s.word == PhaseUnknown { // It was given up, or failed: its plan may begin a moment later.
-			quiet = quiet.Add(rewrite)
+		if !started.Before(s.ended) && !started.Before(s.late) {
+			s.seen = true
 		}
-		s.seen = s.seen || !started.Before(quiet)
 	}
 }
 
@@ -217,7 +221,16 @@ func (f *Fanout) hasWord(id LeverID, phase Phase) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.levers[id]
-	return s == nil || s.seen || s.word == phase
+	return s == nil || s.seen || s.lastWord() == phase
+}
+
+// lastWord is the phase that nothing can take the lever away from. That a later write was answered says nothing of a plan
+// that may begin yet: it might have found nothing to do.
+func (s *lever) lastWord() Phase {
+	if time.Now().Before(s.late) {
+		return PhaseUnknown
+	}
+	return s.word
 }
 
 // maySoften reports whether a write that was not seen to take effect may still turn the lever's replicas SOFT_PAUSED.

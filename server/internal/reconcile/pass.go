@@ -55,12 +55,12 @@ func (r *Reconciler) pass(ctx context.Context) (order, error) {
 	return o, nil
 }
 
-// bind binds the ledger, if it can be read, to the cluster that was found, and reports whether one was. Where that is another's, nothing may be
-// enforced on it.
+// bind binds the ledger, if it can be read, to the cluster that was found, and reports whether one was. Where that is
+// another's, nothing may be enforced on it.
 func (r *Reconciler) bind(ctx context.Context, readable bool) (found bool, err error) {
 	topology := r.opts.Fanout.View().Topology
 	if topology == nil {
-		topology = r.opts.Fanout.Look(ctx).Topology
+		topology = r.opts.Fanout.Discover(ctx)
 	}
 	if topology == nil || !readable {
 		return topology != nil, nil

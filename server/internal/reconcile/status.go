@@ -52,8 +52,9 @@ func (s *Status) Continuity(h *hold.Hold) hold.Continuity {
 	return verdict
 }
 
-// Status reads every broker, unless that was done moments ago and the ledger is still the same, and returns what is known then. Brokers that do not answer
-// within three seconds are in it as they were last read, with the error. It fails only when its context ends.
+// Status reads every broker, unless that was done moments ago and the ledger is still the same, and returns what is known
+// then. Brokers that do not answer within three seconds are in it as they were last read, with the error. It fails only when
+// its context ends.
 func (r *Reconciler) Status(ctx context.Context) (*Status, error) {
 	select {
 	case r.looking <- struct{}{}:
