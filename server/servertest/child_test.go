@@ -3,7 +3,6 @@ package servertest_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -15,54 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spf13/pflag"
-
-	"github.com/exportgate/exportgate/server"
 	"github.com/exportgate/exportgate/server/internal/embedded"
 	"github.com/exportgate/exportgate/server/servertest"
 )
-
-// childVariable makes a process of this test be a server, which may be killed, or made to run out of disk.
-const childVariable = "EXPORTGATE_TEST_SERVER"
-
-// runChild is what the process does if it is such a server. Its arguments are the server's flags.
-func runChild() (status int, ok bool) {
-	if os.Getenv(childVariable) == "" {
-		return 0, false
-	}
-	if err := serve(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1, true
-	}
-	return 0, true
-}
-
-// serve serves as the program does. It prints where its doors are, and ends with its standard input, which is when its
-// parent has died at the latest.
-func serve(args []string) error {
-	flags := pflag.NewFlagSet("server", pflag.ContinueOnError)
-	server.RegisterFlags(flags)
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	config, err := server.Load(server.LoadOptions{Flags: flags})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		defer cancel()
-		_, _ = io.Copy(io.Discard, os.Stdin) // However it ends, it ends.
-	}()
-	s, err := server.New(ctx, config, slog.New(slog.NewTextHandler(os.Stderr, nil)))
-	if err != nil {
-		return err
-	}
-	if _, err := fmt.Println(s.HTTPAddr(), s.GRPCAddr()); err != nil {
-		return err
-	}
-	return s.Run(ctx)
-}
 
 // proxy is a server in a process of its own.
 type proxy struct {
@@ -109,7 +63,7 @@ func launch(t *testing.T, settings map[string]string) *proxy {
 		ready:   make(chan struct{}), exited: make(chan struct{}),
 	}
 	// The race detector would wait for a second at the end.
-	p.command.Env = append(os.Environ(), childVariable+"=1", "GORACE=atexit_sleep_ms=0")
+	p.command.Env = append(os.Environ(), servertest.ChildVariable+"=1", "GORACE=atexit_sleep_ms=0")
 	p.command.Stdout, p.command.Stderr = p, io.MultiWriter(&p.said, t.Output())
 	stdin, err := p.command.StdinPipe()
 	if err == nil {

@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if status, ok := runChild(); ok {
+	if status, ok := servertest.RunChild(); ok {
 		os.Exit(status)
 	}
 	flag.Parse()

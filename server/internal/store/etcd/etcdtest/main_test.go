@@ -136,18 +136,7 @@ func (k *candidate) loses() {
 // eventually asks again and again.
 func eventually(t *testing.T, what string, try func() error) {
 	t.Helper()
-	late := time.After(patience)
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-late:
-			t.Fatalf("%s: %v", what, err)
-		}
-	}
+	cluster.Eventually(t, patience, what, try)
 }
 
 func must(t *testing.T, err error) {

@@ -159,3 +159,20 @@ func (c *Cluster) Leader() int {
 
 // Member is a running member, for what tests do to it otherwise; nil while it is stopped.
 func (c *Cluster) Member(i int) *embed.Etcd { return c.members[i].etcd }
+
+// Eventually tries again and again, until there is no error, and fails the test if that takes longer than patience.
+func Eventually(tb testing.TB, patience time.Duration, what string, try func() error) {
+	tb.Helper()
+	late := time.After(patience)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-late:
+			tb.Fatalf("%s: %v", what, err)
+		}
+	}
+}

@@ -246,18 +246,7 @@ func ids(holds []*exportgatev1.Hold) []string {
 // eventually asks again and again, until there is nothing to say against it.
 func (f *fleet) eventually(what string, try func() error) {
 	f.Helper()
-	late := time.After(patience)
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-late:
-			f.Fatalf("%s: %v", what, err)
-		}
-	}
+	cluster.Eventually(f, patience, what, try)
 }
 
 func must(t *testing.T, err error) {

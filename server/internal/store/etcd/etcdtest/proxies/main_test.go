@@ -3,22 +3,15 @@
 package proxies
 
 import (
-	"context"
 	"flag"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"testing"
 	"time"
 
-	"github.com/exportgate/exportgate/server"
-	"github.com/spf13/pflag"
+	"github.com/exportgate/exportgate/server/servertest"
 	"go.uber.org/goleak"
 )
-
-// childVariable makes a process of this test be a server. Its arguments are the server's flags.
-const childVariable = "EXPORTGATE_TEST_PROXY"
 
 var (
 	soak = flag.Bool("soak", false, "run the random test whole: for a minute, instead of some seconds")
@@ -26,12 +19,8 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childVariable) != "" {
-		if err := serve(os.Args[1:]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+	if status, child := servertest.RunChild(); child {
+		os.Exit(status)
 	}
 	flag.Parse()
 	status := m.Run()
@@ -57,32 +46,4 @@ func leaks() error {
 		default:
 		}
 	}
-}
-
-// serve serves as the program does. It prints where its doors are, and ends well when its standard input does, which is when
-// its parent has died at the latest.
-func serve(args []string) error {
-	flags := pflag.NewFlagSet("server", pflag.ContinueOnError)
-	server.RegisterFlags(flags)
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	config, err := server.Load(server.LoadOptions{Flags: flags})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		defer cancel()
-		_, _ = io.Copy(io.Discard, os.Stdin) // However it ends, it ends.
-	}()
-	s, err := server.New(ctx, config, slog.New(slog.NewTextHandler(os.Stderr, nil)))
-	if err != nil {
-		return err
-	}
-	if _, err := fmt.Println(s.HTTPAddr(), s.GRPCAddr()); err != nil {
-		return err
-	}
-	return s.Run(ctx)
 }

@@ -64,7 +64,7 @@ func launch(settings map[string]string, said *said) (*process, error) {
 		command: exec.Command(os.Args[0], flags...), said: said, ready: make(chan struct{}), exited: make(chan struct{}),
 	}
 	// The race detector would wait for a second at the end.
-	p.command.Env = append(os.Environ(), childVariable+"=1", "GORACE=atexit_sleep_ms=0")
+	p.command.Env = append(os.Environ(), servertest.ChildVariable+"=1", "GORACE=atexit_sleep_ms=0")
 	p.command.Stdout, p.command.Stderr = p, said
 	var err error
 	if p.stdin, err = p.command.StdinPipe(); err != nil {
