@@ -109,6 +109,16 @@ func nextAfter(info *errdetails.ErrorInfo) string {
 		return nextAfterStore(info.GetMetadata()["written"])
 	case exportgatev1.ErrorReason_ERROR_REASON_TOO_MANY_HOLDS:
 		return "nothing was touched: release holds that nobody needs; 'exportgate status' lists them"
+	case exportgatev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED:
+		return "nothing was touched: give a credential that is valid, with --token-file or --certificate"
+	case exportgatev1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:
+		return "nothing was touched: ask an operator, or whoever maps roles in the server's configuration"
+	case exportgatev1.ErrorReason_ERROR_REASON_TOO_MANY_CALLS:
+		return "nothing was touched: wait a little and try again"
+	case exportgatev1.ErrorReason_ERROR_REASON_AUDIT_UNAVAILABLE:
+		return "nothing was touched: make room for the server's audit log; 'exportgate resume' works all the same"
+	case exportgatev1.ErrorReason_ERROR_REASON_IDENTITY_UNAVAILABLE:
+		return "nothing was touched: try again, or use a credential that needs no identity provider, such as a certificate"
 	case exportgatev1.ErrorReason_ERROR_REASON_UNSPECIFIED:
 	}
 	return "see 'exportgate status'"

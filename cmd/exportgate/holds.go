@@ -130,7 +130,7 @@ func eventRow(event *exportgatev1.Event) []cell {
 	case exportgatev1.EventKind_EVENT_KIND_HOLD_BROKEN, exportgatev1.EventKind_EVENT_KIND_NOT_SETTLED:
 		style = failed
 	case exportgatev1.EventKind_EVENT_KIND_FOREIGN, exportgatev1.EventKind_EVENT_KIND_REPAUSED,
-		exportgatev1.EventKind_EVENT_KIND_BROKER, exportgatev1.EventKind_EVENT_KIND_STORE:
+		exportgatev1.EventKind_EVENT_KIND_BROKER, exportgatev1.EventKind_EVENT_KIND_STORE, exportgatev1.EventKind_EVENT_KIND_DISK:
 		style = paused
 	case exportgatev1.EventKind_EVENT_KIND_HOLD_PLACED, exportgatev1.EventKind_EVENT_KIND_HOLD_SETTLED,
 		exportgatev1.EventKind_EVENT_KIND_HOLD_ENDED, exportgatev1.EventKind_EVENT_KIND_RESUMED,

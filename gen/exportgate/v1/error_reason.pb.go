@@ -102,6 +102,31 @@ const (
 	//
 	//	{"reason": "TOO_MANY_HOLDS", "domain": "exportgate", "metadata": {"limit": "100"}}
 	ErrorReason_ERROR_REASON_TOO_MANY_HOLDS ErrorReason = 14
+	// Nothing proves who calls, or what should does not: there is no credential, or it is not valid any more or not here.
+	// Nothing was touched. UNAUTHENTICATED, HTTP 401 with WWW-Authenticate.
+	//
+	//	{"reason": "UNAUTHENTICATED", "domain": "exportgate"}
+	ErrorReason_ERROR_REASON_UNAUTHENTICATED ErrorReason = 15
+	// The caller is known, and may not do that. Nothing was touched. PERMISSION_DENIED, HTTP 403.
+	//
+	//	{"reason": "PERMISSION_DENIED", "domain": "exportgate",
+	//	 "metadata": {"caller": "token:backup", "role": "holder", "operation": "Resume"}}
+	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 16
+	// The caller asks more often than it may, or has as many calls or watches under way as it may. Nothing was touched.
+	// RESOURCE_EXHAUSTED with a RetryInfo, HTTP 429 with Retry-After.
+	//
+	//	{"reason": "TOO_MANY_CALLS", "domain": "exportgate", "metadata": {"limit": "calls-per-second"}}
+	ErrorReason_ERROR_REASON_TOO_MANY_CALLS ErrorReason = 17
+	// The audit log cannot be written, and a pause that nobody could account for is not begun. Nothing was touched; a resume
+	// works all the same. UNAVAILABLE, HTTP 503 with Retry-After.
+	//
+	//	{"reason": "AUDIT_UNAVAILABLE", "domain": "exportgate"}
+	ErrorReason_ERROR_REASON_AUDIT_UNAVAILABLE ErrorReason = 18
+	// Who calls cannot be found out at the moment: the identity provider does not answer. Nothing was touched. UNAVAILABLE,
+	// HTTP 503 with Retry-After.
+	//
+	//	{"reason": "IDENTITY_UNAVAILABLE", "domain": "exportgate"}
+	ErrorReason_ERROR_REASON_IDENTITY_UNAVAILABLE ErrorReason = 19
 )
 
 // Enum value maps for ErrorReason.
@@ -122,6 +147,11 @@ var (
 		12: "ERROR_REASON_HELD_BY_OTHERS",
 		13: "ERROR_REASON_STORE_UNAVAILABLE",
 		14: "ERROR_REASON_TOO_MANY_HOLDS",
+		15: "ERROR_REASON_UNAUTHENTICATED",
+		16: "ERROR_REASON_PERMISSION_DENIED",
+		17: "ERROR_REASON_TOO_MANY_CALLS",
+		18: "ERROR_REASON_AUDIT_UNAVAILABLE",
+		19: "ERROR_REASON_IDENTITY_UNAVAILABLE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":            0,
@@ -139,6 +169,11 @@ var (
 		"ERROR_REASON_HELD_BY_OTHERS":         12,
 		"ERROR_REASON_STORE_UNAVAILABLE":      13,
 		"ERROR_REASON_TOO_MANY_HOLDS":         14,
+		"ERROR_REASON_UNAUTHENTICATED":        15,
+		"ERROR_REASON_PERMISSION_DENIED":      16,
+		"ERROR_REASON_TOO_MANY_CALLS":         17,
+		"ERROR_REASON_AUDIT_UNAVAILABLE":      18,
+		"ERROR_REASON_IDENTITY_UNAVAILABLE":   19,
 	}
 )
 
@@ -281,7 +316,7 @@ const file_exportgate_v1_error_reason_proto_rawDesc = "" +
 	"\x04role\x18\x04 \x01(\x0e2\x13.exportgate.v1.RoleR\x04role\x12*\n" +
 	"\x05phase\x18\x05 \x01(\x0e2\x14.exportgate.v1.PhaseR\x05phase\x12,\n" +
 	"\x06wanted\x18\x06 \x01(\x0e2\x14.exportgate.v1.PhaseR\x06wanted\x12\x14\n" +
-	"\x05error\x18\a \x01(\tR\x05error*\x8a\x04\n" +
+	"\x05error\x18\a \x01(\tR\x05error*\xbc\x05\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12\"\n" +
@@ -298,7 +333,12 @@ const file_exportgate_v1_error_reason_proto_rawDesc = "" +
 	"\x18ERROR_REASON_HOLD_BROKEN\x10\v\x12\x1f\n" +
 	"\x1bERROR_REASON_HELD_BY_OTHERS\x10\f\x12\"\n" +
 	"\x1eERROR_REASON_STORE_UNAVAILABLE\x10\r\x12\x1f\n" +
-	"\x1bERROR_REASON_TOO_MANY_HOLDS\x10\x0eB\xbb\x01\n" +
+	"\x1bERROR_REASON_TOO_MANY_HOLDS\x10\x0e\x12 \n" +
+	"\x1cERROR_REASON_UNAUTHENTICATED\x10\x0f\x12\"\n" +
+	"\x1eERROR_REASON_PERMISSION_DENIED\x10\x10\x12\x1f\n" +
+	"\x1bERROR_REASON_TOO_MANY_CALLS\x10\x11\x12\"\n" +
+	"\x1eERROR_REASON_AUDIT_UNAVAILABLE\x10\x12\x12%\n" +
+	"!ERROR_REASON_IDENTITY_UNAVAILABLE\x10\x13B\xbb\x01\n" +
 	"\x11com.exportgate.v1B\x10ErrorReasonProtoP\x01Z?github.com/exportgate/exportgate/gen/exportgate/v1;exportgatev1\xa2\x02\x03EXX\xaa\x02\rExportgate.V1\xca\x02\rExportgate\\V1\xe2\x02\x19Exportgate\\V1\\GPBMetadata\xea\x02\x0eExportgate::V1b\x06proto3"
 
 var (

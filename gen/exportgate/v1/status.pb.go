@@ -306,6 +306,8 @@ const (
 	HoldEnd_HOLD_END_REPLACED HoldEnd = 5
 	// Somebody resumed at the brokers, which ends the anonymous hold.
 	HoldEnd_HOLD_END_RESUMED_ELSEWHERE HoldEnd = 6
+	// The disk guard ended it, because a broker was about to run out of disk.
+	HoldEnd_HOLD_END_GUARD HoldEnd = 7
 )
 
 // Enum value maps for HoldEnd.
@@ -318,6 +320,7 @@ var (
 		4: "HOLD_END_WITHDRAWN",
 		5: "HOLD_END_REPLACED",
 		6: "HOLD_END_RESUMED_ELSEWHERE",
+		7: "HOLD_END_GUARD",
 	}
 	HoldEnd_value = map[string]int32{
 		"HOLD_END_UNSPECIFIED":       0,
@@ -327,6 +330,7 @@ var (
 		"HOLD_END_WITHDRAWN":         4,
 		"HOLD_END_REPLACED":          5,
 		"HOLD_END_RESUMED_ELSEWHERE": 6,
+		"HOLD_END_GUARD":             7,
 	}
 )
 
@@ -386,6 +390,8 @@ const (
 	EventKind_EVENT_KIND_BROKER EventKind = 10
 	// The ledger was lost or is back, or another server drives.
 	EventKind_EVENT_KIND_STORE EventKind = 11
+	// A broker's disk runs full while exporting is paused, or cannot be measured, or has room again.
+	EventKind_EVENT_KIND_DISK EventKind = 12
 )
 
 // Enum value maps for EventKind.
@@ -403,6 +409,7 @@ var (
 		9:  "EVENT_KIND_REPLICA",
 		10: "EVENT_KIND_BROKER",
 		11: "EVENT_KIND_STORE",
+		12: "EVENT_KIND_DISK",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED":  0,
@@ -417,6 +424,7 @@ var (
 		"EVENT_KIND_REPLICA":      9,
 		"EVENT_KIND_BROKER":       10,
 		"EVENT_KIND_STORE":        11,
+		"EVENT_KIND_DISK":         12,
 	}
 )
 
@@ -1458,7 +1466,7 @@ const file_exportgate_v1_status_proto_rawDesc = "" +
 	"\x12CONTINUITY_PENDING\x10\x01\x12\x15\n" +
 	"\x11CONTINUITY_INTACT\x10\x02\x12\x15\n" +
 	"\x11CONTINUITY_BROKEN\x10\x03\x12\x16\n" +
-	"\x12CONTINUITY_UNKNOWN\x10\x04*\xb4\x01\n" +
+	"\x12CONTINUITY_UNKNOWN\x10\x04*\xc8\x01\n" +
 	"\aHoldEnd\x12\x18\n" +
 	"\x14HOLD_END_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11HOLD_END_RELEASED\x10\x01\x12\x14\n" +
@@ -1466,7 +1474,8 @@ const file_exportgate_v1_status_proto_rawDesc = "" +
 	"\x0fHOLD_END_FORCED\x10\x03\x12\x16\n" +
 	"\x12HOLD_END_WITHDRAWN\x10\x04\x12\x15\n" +
 	"\x11HOLD_END_REPLACED\x10\x05\x12\x1e\n" +
-	"\x1aHOLD_END_RESUMED_ELSEWHERE\x10\x06*\xc1\x02\n" +
+	"\x1aHOLD_END_RESUMED_ELSEWHERE\x10\x06\x12\x12\n" +
+	"\x0eHOLD_END_GUARD\x10\a*\xd6\x02\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16EVENT_KIND_HOLD_PLACED\x10\x01\x12\x1b\n" +
@@ -1480,7 +1489,8 @@ const file_exportgate_v1_status_proto_rawDesc = "" +
 	"\x12EVENT_KIND_REPLICA\x10\t\x12\x15\n" +
 	"\x11EVENT_KIND_BROKER\x10\n" +
 	"\x12\x14\n" +
-	"\x10EVENT_KIND_STORE\x10\vB\xb6\x01\n" +
+	"\x10EVENT_KIND_STORE\x10\v\x12\x13\n" +
+	"\x0fEVENT_KIND_DISK\x10\fB\xb6\x01\n" +
 	"\x11com.exportgate.v1B\vStatusProtoP\x01Z?github.com/exportgate/exportgate/gen/exportgate/v1;exportgatev1\xa2\x02\x03EXX\xaa\x02\rExportgate.V1\xca\x02\rExportgate\\V1\xe2\x02\x19Exportgate\\V1\\GPBMetadata\xea\x02\x0eExportgate::V1b\x06proto3"
 
 var (

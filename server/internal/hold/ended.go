@@ -21,6 +21,8 @@ const (
 	Replaced
 	// ResumedElsewhere: somebody resumed at the brokers, which ends the anonymous hold.
 	ResumedElsewhere
+	// Guarded: a broker was about to run out of disk.
+	Guarded
 )
 
 // End is how a hold ended.
@@ -41,6 +43,8 @@ func (e End) String() string {
 		return "replaced"
 	case ResumedElsewhere:
 		return "resumed at the brokers"
+	case Guarded:
+		return "ended by the disk guard"
 	}
 	return "ended"
 }

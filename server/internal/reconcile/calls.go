@@ -45,7 +45,11 @@ func (r *Reconciler) start(ctx context.Context, run func(context.Context, *call)
 	}
 	r.calls.Go(func() {
 		defer close(done)
-		result, err = run(r.base, c)
+		// What the caller's context says goes along; its end does not.
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		defer context.AfterFunc(r.base, cancel)()
+		result, err = run(ctx, c)
 	})
 	r.mu.Unlock()
 	select {

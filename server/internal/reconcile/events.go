@@ -31,6 +31,7 @@ const (
 	EventReplica    // a change under a hold that breaks nothing
 	EventBroker     // a broker stopped or began to answer
 	EventStore      // the ledger was lost or is back, or another server drives
+	EventDisk       // a broker's disk runs full under a pause, cannot be measured, or has room again
 )
 
 // Event is something that happened to the holds or the cluster.
@@ -91,6 +92,7 @@ func (r *Reconciler) event(kind EventKind, id, format string, args ...any) {
 		level = slog.LevelWarn
 	}
 	r.log.LogAttrs(r.base, level, "exporting changed", slog.String("event", e.Message), slog.String("hold", id))
+	r.opts.Observer.Event(e)
 	r.journal.add(e)
 	r.changed()
 }
@@ -188,7 +190,7 @@ func ending(e *hold.Ended) string {
 		return "expired"
 	case hold.ResumedElsewhere, hold.Withdrawn:
 		return "has ended: " + e.By
-	case hold.Released, hold.Forced, hold.Replaced:
+	case hold.Released, hold.Forced, hold.Replaced, hold.Guarded:
 	}
 	return fmt.Sprintf("was %s by %s", e.How, cmp.Or(e.By, "somebody"))
 }

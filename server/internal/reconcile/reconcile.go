@@ -33,7 +33,7 @@ const (
 	Keep
 )
 
-// Options of a [Reconciler]. All are required, but for Election and ReportForeign.
+// Options of a [Reconciler]. All are required, but for Election, ReportForeign and Observer.
 type Options struct {
 	Fanout *exporting.Fanout
 	Ledger *hold.Ledger
@@ -52,6 +52,8 @@ type Options struct {
 	// DefaultTTL is how long a named hold lives that does not say; MaxTTL is the longest that any may ask for.
 	DefaultTTL, MaxTTL time.Duration
 	Logger             *slog.Logger
+	// Observer is told what happens; nil where nobody wants to know.
+	Observer Observer
 }
 
 func (o *Options) check() error {
@@ -109,6 +111,9 @@ func New(opts Options) (*Reconciler, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
+	if opts.Observer == nil {
+		opts.Observer = nobody{}
+	}
 	base, stop := context.WithCancel(context.Background())
 	r := &Reconciler{
 		opts: opts, made: time.Now(), log: opts.Logger, base: base, stop: stop, admit: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
@@ -125,10 +130,12 @@ func New(opts Options) (*Reconciler, error) {
 func (r *Reconciler) Run(ctx context.Context) error {
 	defer r.end(ctx)
 	for ctx.Err() == nil {
+		began := time.Now()
 		o, err := r.pass(ctx)
 		if err != nil {
 			return err
 		}
+		r.opts.Observer.Passed(time.Since(began))
 		r.rest(ctx, &o)
 	}
 	return nil

@@ -112,6 +112,8 @@ func toEnd(e hold.End) exportgatev1.HoldEnd {
 		return exportgatev1.HoldEnd_HOLD_END_REPLACED
 	case hold.ResumedElsewhere:
 		return exportgatev1.HoldEnd_HOLD_END_RESUMED_ELSEWHERE
+	case hold.Guarded:
+		return exportgatev1.HoldEnd_HOLD_END_GUARD
 	}
 	return exportgatev1.HoldEnd_HOLD_END_UNSPECIFIED
 }
@@ -140,6 +142,8 @@ func toKind(k reconcile.EventKind) exportgatev1.EventKind {
 		return exportgatev1.EventKind_EVENT_KIND_BROKER
 	case reconcile.EventStore:
 		return exportgatev1.EventKind_EVENT_KIND_STORE
+	case reconcile.EventDisk:
+		return exportgatev1.EventKind_EVENT_KIND_DISK
 	}
 	return exportgatev1.EventKind_EVENT_KIND_UNSPECIFIED
 }
