@@ -15,13 +15,24 @@ type Config struct {
 	HTTP Listener
 	// GRPC is the door with the service itself.
 	GRPC Listener
-	// BasePath is the path of the actuator endpoints: it begins with a slash and does not end with one.
-	BasePath string
+	// BasePath is the path of the actuator endpoints, and ContextPath what goes before it: each begins with a slash and does
+	// not end with one. ContextPath may be empty.
+	BasePath, ContextPath string
+	// AllowedHosts are names that requests may give this server although HTTP listens on loopback.
+	AllowedHosts []string
+	// Exposure says which endpoints there are.
+	Exposure ExposureConfig
+	// HealthDetails is who sees the health of each component.
+	HealthDetails HealthDetails
 	// Response is the form of a successful answer to the two POSTs over HTTP.
 	Response ResponseStyle
 	// ShutdownTimeout bounds how long calls in flight may take to end once the server was told to stop.
 	ShutdownTimeout time.Duration
 
+	SSL       SSLConfig
+	Auth      AuthConfig
+	Audit     AuditConfig
+	Limits    LimitsConfig
 	Zeebe     ZeebeConfig
 	Exporting ExportingConfig
 	Holds     HoldsConfig
@@ -46,9 +57,12 @@ type Build struct {
 type Listener struct {
 	// Port is 0 for any free port, and PortOff where the door stays shut.
 	Port int
-	// Address is an IP address or a host name, never empty.
+	// Address is an IP address, a host name or [Everywhere], never empty.
 	Address string
 }
+
+// Everywhere is the address of a door that listens on every interface, of either kind of IP that the machine has.
+const Everywhere = "*"
 
 // PortOff is the port of a door that stays shut, as in Spring.
 const PortOff = -1
@@ -57,7 +71,12 @@ const PortOff = -1
 func (l Listener) Off() bool { return l.Port == PortOff }
 
 // HostPort is the address to listen on. It means nothing where the door is off.
-func (l Listener) HostPort() string { return net.JoinHostPort(l.Address, strconv.Itoa(l.Port)) }
+func (l Listener) HostPort() string {
+	if l.Address == Everywhere {
+		return net.JoinHostPort("", strconv.Itoa(l.Port))
+	}
+	return net.JoinHostPort(l.Address, strconv.Itoa(l.Port))
+}
 
 // ResponseStyle is the form of a successful answer over HTTP (design.md 3).
 type ResponseStyle string
@@ -75,7 +94,8 @@ type ZeebeConfig struct {
 	// Brokers are the management base URLs as they were written, each with "id=" before it where its broker's id is
 	// given. Empty where Gateway is set, and with [LoadOptions.EmbeddedCluster].
 	Brokers []string
-	// Gateway is the host:port of a Zeebe gateway that tells the topology over gRPC. Empty where Brokers is set.
+	// Gateway is the host:port of a Zeebe gateway that tells the topology over gRPC, with https:// before it where it speaks
+	// TLS. Empty where Brokers is set.
 	Gateway string
 	// ManagementURL makes a broker's management base URL from its host in the gateway's topology: it contains "{host}".
 	// Empty where Gateway is.
@@ -92,6 +112,18 @@ type ZeebeConfig struct {
 	RequestTimeout time.Duration
 	// Concurrency is how many brokers are spoken to at a time.
 	Concurrency int
+	// TLS is how brokers and gateway are spoken to where their URLs say https; zero otherwise.
+	TLS TLSFiles
+	// OAuth is how this server proves to the gateway who it is; zero where it does not.
+	OAuth OAuthConfig
+}
+
+// OAuthConfig is a client of an identity provider (client credentials). TokenURL, ClientID and ClientSecret are set
+// together.
+type OAuthConfig struct {
+	TokenURL, ClientID string
+	ClientSecret       Secret
+	Audience, Scope    string // empty where they are not asked for
 }
 
 // ExportingConfig says how exporting is paused and resumed.
@@ -110,7 +142,36 @@ type ExportingConfig struct {
 	OnForeignChange ForeignChange
 	// AllowSoftToHard lets PAUSED be written over SOFT_PAUSED below 8.10 (zeebe-facts.md 3.5 f).
 	AllowSoftToHard bool
+	// Guard watches over the brokers' disks while exporting is paused.
+	Guard GuardConfig
 }
+
+// GuardConfig says when a pause has lasted too long for a broker's disk.
+type GuardConfig struct {
+	// MinFree is the least that must be free; zero where nothing is guarded.
+	MinFree MinFree
+	// Policy is what becomes of a pause when less is.
+	Policy GuardPolicy
+	// DiskPath is the label of the volume that counts. It is set if MinFree is.
+	DiskPath string
+}
+
+// MinFree is an amount of free disk, one way or the other.
+type MinFree struct {
+	Percent float64 // of the whole volume
+	Bytes   int64
+}
+
+// GuardPolicy is what becomes of pauses when a broker runs out of disk.
+type GuardPolicy string
+
+// The answers.
+const (
+	// GuardWarn tells.
+	GuardWarn GuardPolicy = "warn"
+	// GuardRelease ends every hold.
+	GuardRelease GuardPolicy = "release"
+)
 
 // OnFailure is what becomes of a pause that cannot settle in time.
 type OnFailure string
@@ -169,6 +230,9 @@ const (
 	LogText LogFormat = "text"
 	LogJSON LogFormat = "json"
 )
+
+// ActuatorPath is the whole path of the actuator endpoints.
+func (c *Config) ActuatorPath() string { return c.ContextPath + c.BasePath }
 
 // Warnings are what the configuration allows but an operator should know, each a sentence. They belong in the log at
 // start-up.

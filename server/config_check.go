@@ -5,21 +5,19 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
 
 // complete fills in what follows from other keys, and refuses values that contradict one another.
 func (c *Config) complete(opts LoadOptions) error {
-	if c.GRPC.Address == "" {
-		c.GRPC.Address = c.HTTP.Address
-		c.settings["grpc.address"] = setting{c.HTTP.Address, "as server.address"}
-	}
+	c.completeAddress()
 	if c.Zeebe.Gateway == "" && !c.isWritten("zeebe.management-url") {
 		c.Zeebe.ManagementURL = ""
 		delete(c.settings, "zeebe.management-url")
 	}
-	return errors.Join(c.completeName(), c.checkDoors(), c.checkCluster(opts.EmbeddedCluster), c.checkTimes(),
+	return errors.Join(c.completeName(), c.checkDoors(), c.checkAccess(), c.checkCluster(opts.EmbeddedCluster), c.checkTimes(), c.checkGuard(),
 		c.completeStore(opts))
 }
 
@@ -72,7 +70,60 @@ func (c *Config) checkCluster(embedded bool) error {
 		mistakes = append(mistakes, fmt.Errorf("%s is more than %s: each replica has a broker of its own",
 			c.tell("zeebe.replication-factor"), c.tell("zeebe.cluster-size")))
 	}
-	return errors.Join(mistakes...)
+	return errors.Join(append(mistakes, c.checkZeebeTLS(), c.checkOAuth())...)
+}
+
+func (c *Config) checkZeebeTLS() error {
+	secure := strings.HasPrefix(c.Zeebe.ManagementURL, "https:") || isSecureGateway(c.Zeebe.Gateway) ||
+		slices.ContainsFunc(c.Zeebe.Brokers, func(broker string) bool { return strings.Contains(broker, "https://") })
+	const ca, certificate, key = "zeebe.tls.ca", "zeebe.tls.certificate", "zeebe.tls.key"
+	var mistakes []error
+	for _, name := range []string{ca, certificate, key} {
+		if c.isWritten(name) && !secure {
+			mistakes = append(mistakes, fmt.Errorf("%s is for TLS, and no broker and no gateway is written with https://", c.tell(name)))
+		}
+	}
+	if (c.Zeebe.TLS.Certificate == "") != (c.Zeebe.TLS.Key == "") {
+		mistakes = append(mistakes, errors.New("zeebe.tls.certificate and zeebe.tls.key are of use only together: set both or neither"))
+	}
+	if len(mistakes) > 0 {
+		return errors.Join(mistakes...)
+	}
+	return c.checkFiles(c.Zeebe.TLS, ca, certificate, key)
+}
+
+// checkOAuth lets no token travel in the clear, but for one on this machine.
+func (c *Config) checkOAuth() error {
+	o := c.Zeebe.OAuth
+	host, _, _ := net.SplitHostPort(c.Zeebe.Gateway)
+	err := c.onlyWith("zeebe.oauth.token-url", o.TokenURL != "", "zeebe.oauth.")
+	switch {
+	case err != nil || o.TokenURL == "":
+		return err
+	case c.Zeebe.Gateway == "":
+		return fmt.Errorf("%s is for zeebe.gateway, which is not set", c.tell("zeebe.oauth.token-url"))
+	case o.ClientID == "" || o.ClientSecret == "":
+		return fmt.Errorf("%s needs zeebe.oauth.client-id and zeebe.oauth.client-secret or zeebe.oauth.client-secret-file",
+			c.tell("zeebe.oauth.token-url"))
+	case c.isWritten("zeebe.oauth.client-secret") && c.isWritten("zeebe.oauth.client-secret-file"):
+		return errors.New("zeebe.oauth.client-secret and zeebe.oauth.client-secret-file contradict each other: keep one")
+	case !isSecureGateway(c.Zeebe.Gateway) && !isLoopback(host):
+		return fmt.Errorf("%s has no TLS, and tokens must not travel in the clear: write https:// before it", c.tell("zeebe.gateway"))
+	}
+	return nil
+}
+
+// isSecureGateway reports that a gateway is spoken to over TLS.
+func isSecureGateway(gateway string) bool { return strings.Contains(gateway, "://") }
+
+// checkGuard asks for the volume: the one that brokers tell of by default may be another than that of their logs.
+func (c *Config) checkGuard() error {
+	const least, volume = "exporting.guard.min-free-disk", "exporting.guard.disk-path"
+	on := c.Exporting.Guard.MinFree != MinFree{}
+	if on && c.Exporting.Guard.DiskPath == "" {
+		return fmt.Errorf("%s needs %s: the path of the brokers' data, as their metric disk_free_bytes has it", c.tell(least), volume)
+	}
+	return c.onlyWith(least, on, "exporting.guard.")
 }
 
 func (c *Config) checkEmbedded() error {
@@ -109,13 +160,7 @@ const unprotected = ", and there is neither TLS nor authentication: whoever reac
 
 // exposures warns of what is allowed but dangerous.
 func (c *Config) exposures() []string {
-	var warnings []string
-	if !c.HTTP.Off() && !isLoopback(c.HTTP.Address) {
-		warnings = append(warnings, c.tell("server.address")+" is not loopback"+unprotected)
-	}
-	if !c.GRPC.Off() && !isLoopback(c.GRPC.Address) {
-		warnings = append(warnings, c.tell("grpc.address")+" is not loopback"+unprotected)
-	}
+	warnings := c.accessExposures()
 	if c.Zeebe.RequestTimeout <= emptyAnswer {
 		warnings = append(warnings, fmt.Sprintf("%s is too short for a broker that takes %s to say that it does not know",
 			c.tell("zeebe.request-timeout"), emptyAnswer))
@@ -144,6 +189,9 @@ func (c *Config) isWritten(key string) bool {
 }
 
 func isEverywhere(address string) bool {
+	if address == Everywhere {
+		return true
+	}
 	ip := net.ParseIP(address)
 	return ip != nil && ip.IsUnspecified()
 }

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"maps"
@@ -25,7 +26,7 @@ type keyTest struct {
 	want any
 }
 
-// keyTests has one row a key. Those of the files that are read at once are in [etcdFiles].
+// keyTests has one row a key. Those of the files that are read at once are in [fileTests].
 var keyTests = map[string]keyTest{
 	"server.name":             {"proxy a", func(c *server.Config) any { return c.Name }, "proxy a"},
 	"server.port":             {"9700", func(c *server.Config) any { return c.HTTP.Port }, 9700},
@@ -82,38 +83,133 @@ var keyTests = map[string]keyTest{
 	"store.etcd.username":  {"me", func(c *server.Config) any { return c.Store.Etcd.Username }, "me"},
 	"store.etcd.password":  {"*x #y", func(c *server.Config) any { return string(c.Store.Etcd.Password) }, "*x #y"},
 	"store.etcd.lease-ttl": {"20s", func(c *server.Config) any { return c.Store.Etcd.LeaseTTL }, 20 * time.Second},
-	"log.level":            {"debug", func(c *server.Config) any { return c.Log.Level }, server.LogDebug},
-	"log.format":           {"json", func(c *server.Config) any { return c.Log.Format }, server.LogJSON},
+	"server.allowed-hosts": {"a.example,b.example", func(c *server.Config) any { return c.AllowedHosts }, []string{"a.example", "b.example"}},
+	"server.ssl.enabled-protocols": {
+		"TLSv1.2,TLSv1.3", func(c *server.Config) any { return c.SSL.MinVersion }, uint16(tls.VersionTLS12),
+	},
+	"server.servlet.context-path": {"/orchestration", func(c *server.Config) any { return c.ActuatorPath() }, "/orchestration/actuator"},
+	"management.endpoints.web.exposure.include": {
+		"exporting,health", func(c *server.Config) any { return c.Exposure.Include }, []string{"exporting", "health"},
+	},
+	"management.endpoints.web.exposure.exclude": {"loggers", func(c *server.Config) any { return c.Exposure.Exclude }, []string{"loggers"}},
+	"management.endpoint.health.show-details": {
+		"always", func(c *server.Config) any { return c.HealthDetails }, server.DetailsAlways,
+	},
+	"auth.tokens-file": {"/etc/tokens", func(c *server.Config) any { return c.Auth.TokensFile }, "/etc/tokens"},
+	"auth.jwt.issuer":  {"https://a.example/b", func(c *server.Config) any { return c.Auth.JWT.Issuer }, "https://a.example/b"},
+	"auth.jwt.audience": {
+		"exportgate,https://c", func(c *server.Config) any { return c.Auth.JWT.Audience }, []string{"exportgate", "https://c"},
+	},
+	"auth.jwt.algorithms": {"ES256,EdDSA", func(c *server.Config) any { return c.Auth.JWT.Algorithms }, []string{"ES256", "EdDSA"}},
+	"auth.jwt.clock-skew": {"0s", func(c *server.Config) any { return c.Auth.JWT.ClockSkew }, time.Duration(0)},
+	"auth.roles.viewer":   {"*", func(c *server.Config) any { return c.Auth.Viewers }, []string{"*"}},
+	"auth.roles.holder": {
+		"token:a, spiffe://b/ns/*", func(c *server.Config) any { return c.Auth.Holders }, []string{"token:a", "spiffe://b/ns/*"},
+	},
+	"auth.roles.operator": {
+		"subject:CN=ops, O=Acme,claim:a.b=c", func(c *server.Config) any { return c.Auth.Operators },
+		[]string{"subject:CN=ops, O=Acme", "claim:a.b=c"},
+	},
+	"auth.holder-max-ttl":       {"4h", func(c *server.Config) any { return c.Auth.HolderMaxTTL }, 4 * time.Hour},
+	"audit.path":                {"-", func(c *server.Config) any { return c.Audit.Path }, "-"},
+	"audit.max-size":            {"1MiB", func(c *server.Config) any { return c.Audit.MaxSize }, int64(1 << 20)},
+	"audit.keep":                {"3", func(c *server.Config) any { return c.Audit.Keep }, 3},
+	"audit.on-failure":          {"allow", func(c *server.Config) any { return c.Audit.OnFailure }, server.AuditAllow},
+	"limits.calls-per-second":   {"5", func(c *server.Config) any { return c.Limits.CallsPerSecond }, 5},
+	"limits.burst":              {"6", func(c *server.Config) any { return c.Limits.Burst }, 6},
+	"limits.concurrent-calls":   {"0", func(c *server.Config) any { return c.Limits.ConcurrentCalls }, 0},
+	"limits.watchers":           {"7", func(c *server.Config) any { return c.Limits.Watchers }, 7},
+	"limits.connections":        {"8", func(c *server.Config) any { return c.Limits.Connections }, 8},
+	"zeebe.oauth.token-url":     {"https://a.example/t", func(c *server.Config) any { return c.Zeebe.OAuth.TokenURL }, "https://a.example/t"},
+	"zeebe.oauth.client-id":     {"me", func(c *server.Config) any { return c.Zeebe.OAuth.ClientID }, "me"},
+	"zeebe.oauth.client-secret": {"*x #y", func(c *server.Config) any { return string(c.Zeebe.OAuth.ClientSecret) }, "*x #y"},
+	"zeebe.oauth.audience":      {"zeebe-api", func(c *server.Config) any { return c.Zeebe.OAuth.Audience }, "zeebe-api"},
+	"zeebe.oauth.scope":         {"all", func(c *server.Config) any { return c.Zeebe.OAuth.Scope }, "all"},
+	"exporting.guard.min-free-disk": {
+		"10%", func(c *server.Config) any { return c.Exporting.Guard.MinFree }, server.MinFree{Percent: 10},
+	},
+	"exporting.guard.policy":    {"release", func(c *server.Config) any { return c.Exporting.Guard.Policy }, server.GuardRelease},
+	"exporting.guard.disk-path": {"/data", func(c *server.Config) any { return c.Exporting.Guard.DiskPath }, "/data"},
+	"log.level":                 {"debug", func(c *server.Config) any { return c.Log.Level }, server.LogDebug},
+	"log.format":                {"json", func(c *server.Config) any { return c.Log.Format }, server.LogJSON},
 }
 
-// etcdFiles has the rows of the keys of files that are read at once.
-func etcdFiles(t *testing.T) map[string]keyTest {
+// fileTests has the rows of the keys of files that are read at once.
+func fileTests(t *testing.T) map[string]keyTest {
 	t.Helper()
 	files := newPair(t, 1)
 	password := writeFile(t, "secret\n")
-	return map[string]keyTest{
+	rows := map[string]keyTest{
+		"server.ssl.client-auth": {
+			"want", func(c *server.Config) any { return c.SSL.ClientAuth }, server.ClientAuthWant,
+		},
+		"auth.jwt.ca": {
+			files.CA, func(c *server.Config) any { return c.Auth.JWT.CA }, files.CA,
+		},
+		"zeebe.oauth.client-secret-file": {
+			password, func(c *server.Config) any { return string(c.Zeebe.OAuth.ClientSecret) }, "secret",
+		},
 		"store.etcd.password-file": {
 			password, func(c *server.Config) any { return string(c.Store.Etcd.Password) }, "secret",
 		},
-		"store.etcd.tls.ca": {
-			files.CA, func(c *server.Config) any { return c.Store.Etcd.TLS.CA }, files.CA,
-		},
-		"store.etcd.tls.certificate": {
-			files.Certificate, func(c *server.Config) any { return c.Store.Etcd.TLS.Certificate }, files.Certificate,
-		},
-		"store.etcd.tls.key": {
-			files.Key, func(c *server.Config) any { return c.Store.Etcd.TLS.Key }, files.Key,
-		},
 	}
+	for prefix, get := range map[string]func(*server.Config) server.TLSFiles{
+		"store.etcd.tls.": func(c *server.Config) server.TLSFiles { return c.Store.Etcd.TLS },
+		"zeebe.tls.":      func(c *server.Config) server.TLSFiles { return c.Zeebe.TLS },
+	} {
+		rows[prefix+"ca"] = keyTest{files.CA, func(c *server.Config) any { return get(c).CA }, files.CA}
+		rows[prefix+"certificate"] = keyTest{files.Certificate, func(c *server.Config) any { return get(c).Certificate }, files.Certificate}
+		rows[prefix+"key"] = keyTest{files.Key, func(c *server.Config) any { return get(c).Key }, files.Key}
+	}
+	ssl := "server.ssl."
+	rows[ssl+"trust-certificate"] = keyTest{files.CA, func(c *server.Config) any { return c.SSL.Files.CA }, files.CA}
+	rows[ssl+"certificate"] = keyTest{files.Certificate, func(c *server.Config) any { return c.SSL.Files.Certificate }, files.Certificate}
+	rows[ssl+"certificate-private-key"] = keyTest{files.Key, func(c *server.Config) any { return c.SSL.Files.Key }, files.Key}
+	return rows
 }
 
 // besides is what a key needs to make sense, where that is not a broker and a home alone.
 func besides(key string, files map[string]keyTest) []string {
 	sizes := []string{"ZEEBE_CLUSTER_SIZE=5", "ZEEBE_PARTITIONS=5", "ZEEBE_REPLICATION_FACTOR=5"}
 	etcd := []string{brokers, "STORE_TYPE=etcd", "STORE_ETCD_ENDPOINTS=https://a:2379"}
+	pair := func(prefix, key string) []string {
+		return []string{
+			prefix + "_CERTIFICATE=" + files["zeebe.tls.certificate"].text, prefix + key + "=" + files["zeebe.tls.key"].text, home,
+		}
+	}
+	ssl := append(pair("SERVER_SSL", "_CERTIFICATE_PRIVATE_KEY"), brokers, "AUTH_ROLES_OPERATOR=*")
+	oauth := []string{
+		"ZEEBE_GATEWAY=https://a:1", "ZEEBE_OAUTH_TOKEN_URL=https://b.example/t", "ZEEBE_OAUTH_CLIENT_ID=x", home,
+	}
 	switch key {
 	case "zeebe.brokers":
 		return []string{home}
+	case "server.ssl.certificate", "server.ssl.certificate-private-key", "server.ssl.enabled-protocols":
+		return ssl[:4]
+	case "server.ssl.client-auth":
+		return append(ssl, "SERVER_SSL_TRUST_CERTIFICATE="+files["auth.jwt.ca"].text)
+	case "server.ssl.trust-certificate":
+		return append(ssl, "SERVER_SSL_CLIENT_AUTH=need")
+	case "auth.tokens-file":
+		return []string{brokers, home, "AUTH_ROLES_OPERATOR=*"}
+	case "auth.roles.viewer", "auth.roles.holder", "auth.roles.operator":
+		return []string{brokers, home, "AUTH_TOKENS_FILE=/etc/x", "AUTH_ROLES_VIEWER=*"}
+	case "auth.holder-max-ttl":
+		return []string{brokers, home, "AUTH_TOKENS_FILE=/etc/x", "AUTH_ROLES_HOLDER=*"}
+	case "auth.jwt.issuer", "auth.jwt.audience", "auth.jwt.algorithms", "auth.jwt.clock-skew", "auth.jwt.ca":
+		return []string{brokers, home, "AUTH_JWT_ISSUER=https://x.example", "AUTH_JWT_AUDIENCE=x", "AUTH_ROLES_VIEWER=*"}
+	case "audit.max-size", "audit.keep", "audit.on-failure":
+		return []string{brokers, home, "AUDIT_PATH=/var/log/a"}
+	case "exporting.guard.min-free-disk", "exporting.guard.policy", "exporting.guard.disk-path":
+		return []string{brokers, home, "EXPORTING_GUARD_MIN_FREE_DISK=5GB", "EXPORTING_GUARD_DISK_PATH=/x"}
+	case "zeebe.tls.ca":
+		return []string{home, "ZEEBE_BROKERS=https://a:9600"}
+	case "zeebe.tls.certificate", "zeebe.tls.key":
+		return append(pair("ZEEBE_TLS", "_KEY"), "ZEEBE_BROKERS=https://a:9600")
+	case "zeebe.oauth.client-secret", "zeebe.oauth.client-secret-file":
+		return oauth
+	case "zeebe.oauth.token-url", "zeebe.oauth.client-id", "zeebe.oauth.audience", "zeebe.oauth.scope":
+		return append(oauth, "ZEEBE_OAUTH_CLIENT_SECRET=x")
 	case "zeebe.gateway", "zeebe.management-url":
 		return []string{home, "ZEEBE_GATEWAY=other:26500"}
 	case "zeebe.cluster-size":
@@ -137,7 +233,7 @@ func besides(key string, files map[string]keyTest) []string {
 // TestKeys proves that each key arrives from the file, from each of its environment variables and from its flag, and
 // that each overrides the one before.
 func TestKeys(t *testing.T) {
-	rows := etcdFiles(t)
+	rows := fileTests(t)
 	maps.Copy(rows, keyTests)
 	for _, key := range server.Keys() {
 		t.Run(key.Name, func(t *testing.T) {
@@ -187,6 +283,16 @@ func other(key string) string {
 	switch key {
 	case "zeebe.brokers":
 		return "http://other:9600"
+	case "management.endpoints.web.exposure.exclude":
+		return "info"
+	case "server.servlet.context-path":
+		return "/x"
+	case "auth.jwt.issuer", "zeebe.oauth.token-url":
+		return "https://other.example"
+	case "auth.roles.viewer", "auth.roles.holder", "auth.roles.operator":
+		return "dns:other"
+	case "exporting.guard.min-free-disk":
+		return "1GB"
 	case "zeebe.gateway":
 		return "other:26500"
 	case "zeebe.version":
@@ -234,7 +340,19 @@ func TestDefaults(t *testing.T) {
 		BasePath:        "/actuator",
 		Response:        server.ResponseEnvelope,
 		ShutdownTimeout: 30 * time.Second,
-		Zeebe:           server.ZeebeConfig{RequestTimeout: 8 * time.Second, Concurrency: 64},
+		Exposure:        server.ExposureConfig{Include: []string{"*"}},
+		HealthDetails:   server.DetailsWhenAuthorized,
+		SSL:             server.SSLConfig{ClientAuth: server.ClientAuthNone, MinVersion: tls.VersionTLS13},
+		Auth: server.AuthConfig{
+			JWT: server.JWTConfig{
+				Algorithms: []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"},
+				ClockSkew:  30 * time.Second,
+			},
+			HolderMaxTTL: 24 * time.Hour,
+		},
+		Audit:  server.AuditConfig{MaxSize: 100e6, Keep: 10, OnFailure: server.AuditRefuse},
+		Limits: server.LimitsConfig{CallsPerSecond: 50, Burst: 200, ConcurrentCalls: 100, Watchers: 1000, Connections: 4096},
+		Zeebe:  server.ZeebeConfig{RequestTimeout: 8 * time.Second, Concurrency: 64},
 		Exporting: server.ExportingConfig{
 			Timeout:           30 * time.Second,
 			OnFailure:         server.OnFailureRevert,
@@ -242,6 +360,7 @@ func TestDefaults(t *testing.T) {
 			Drain:             6 * time.Second,
 			ReconcileInterval: 5 * time.Second,
 			OnForeignChange:   server.ForeignEnforce,
+			Guard:             server.GuardConfig{Policy: server.GuardWarn},
 		},
 		Holds: server.HoldsConfig{DefaultTTL: time.Hour, MaxTTL: 24 * time.Hour},
 		Store: server.StoreConfig{Type: server.StoreBolt},

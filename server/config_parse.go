@@ -122,6 +122,14 @@ func parseAddress(text string) (string, error) {
 	return text, nil
 }
 
+// parseListen is an address to listen on, which may be every one.
+func parseListen(text string) (string, error) {
+	if text == Everywhere {
+		return text, nil
+	}
+	return parseAddress(text)
+}
+
 // parsePrefix takes what is easy to write in a rule of etcd's, too.
 func parsePrefix(text string) (string, error) {
 	if !basePath.MatchString(text) || path.Clean(text) != text {
@@ -169,15 +177,46 @@ func parseVersion(text string) (string, error) {
 	return text, nil
 }
 
-func parseHostPort(text string) (string, error) {
+// isHostPort reports whether a text is a host and a port.
+func isHostPort(text string) bool {
 	host, port, err := net.SplitHostPort(text)
 	if err == nil {
 		_, err = parseAddress(host)
 	}
-	if number, portErr := strconv.Atoi(port); err != nil || portErr != nil || number < 1 || number > 65535 {
-		return "", fmt.Errorf("%q is not host:port: write one such as zeebe-gateway:26500, without http://", text)
+	number, portErr := strconv.Atoi(port)
+	return err == nil && portErr == nil && number >= 1 && number <= 65535
+}
+
+// parseGateway takes host:port, or a URL that says that it speaks TLS.
+func parseGateway(text string) (string, error) {
+	address := text
+	for _, scheme := range []string{"https://", "grpcs://"} {
+		address = strings.TrimPrefix(address, scheme)
+	}
+	if !isHostPort(address) {
+		return "", fmt.Errorf("%q is not the address of a gateway: write one such as zeebe-gateway:26500, or https://zeebe-gateway:26500 "+
+			"where it speaks TLS", text)
 	}
 	return text, nil
+}
+
+// parseMinFree takes a part of a disk, or a number of bytes.
+func parseMinFree(text string) (MinFree, error) {
+	if number, ok := strings.CutSuffix(text, "%"); ok {
+		percent, err := strconv.ParseFloat(number, 64)
+		if err != nil || !(percent > 0 && percent < 100) {
+			return MinFree{}, fmt.Errorf("%q is not a part of a disk: write one such as 10%%", text)
+		}
+		return MinFree{Percent: percent}, nil
+	}
+	bytes, err := parseBytes(text)
+	if err == nil && bytes == 0 {
+		err = fmt.Errorf("%q guards nothing", text)
+	}
+	if err != nil {
+		return MinFree{}, fmt.Errorf("%w, or a part of the disk such as 10%%", err)
+	}
+	return MinFree{Bytes: bytes}, nil
 }
 
 // parseList takes items that are separated by commas. None may be there twice.
@@ -201,7 +240,7 @@ func parseBrokers(text string) ([]string, error) {
 		if id, address, ok := strings.Cut(broker, "="); ok && !strings.Contains(id, ":") {
 			broker = address
 		}
-		return checkURL(broker, "http", "https", "dns+http")
+		return checkURL(broker, "http", "https", "dns+http", "dns+https")
 	})
 }
 
@@ -236,9 +275,8 @@ func parseEndpoints(text string) ([]string, error) {
 			return errors.New("a URL must not carry a user or a password: set store.etcd.username and store.etcd.password-file")
 		}
 		scheme, address, _ := strings.Cut(endpoint, "://")
-		_, err := parseHostPort(address)
 		switch {
-		case err != nil || scheme != "http" && scheme != "https":
+		case !isHostPort(address) || scheme != "http" && scheme != "https":
 			return fmt.Errorf("%q is not an endpoint of etcd: write one such as https://etcd-0:2379", endpoint)
 		case first != "" && scheme != first:
 			return fmt.Errorf("%q is not %s as the others are: speak to all members alike", endpoint, first)

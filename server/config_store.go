@@ -138,14 +138,7 @@ func (c *Config) checkEtcdTLS() error {
 			"set both or neither"))
 		return errors.Join(mistakes...)
 	}
-	if _, err := files.roots(); err != nil {
-		mistakes = append(mistakes, fmt.Errorf("%s: %w", c.tell("store.etcd.tls.ca"), err))
-	}
-	if _, err := files.certificate(); err != nil {
-		mistakes = append(mistakes, fmt.Errorf("%s and %s: %w", c.tell("store.etcd.tls.certificate"),
-			c.tell("store.etcd.tls.key"), err))
-	}
-	return errors.Join(mistakes...)
+	return errors.Join(append(mistakes, c.checkFiles(files, "store.etcd.tls.ca", "store.etcd.tls.certificate", "store.etcd.tls.key"))...)
 }
 
 // storeExposures warns of what is allowed but dangerous about a store.

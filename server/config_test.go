@@ -109,8 +109,8 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "broker with query", env: []string{"ZEEBE_BROKERS=http://a/?x=1"}, want: []string{"must end with its path"}},
 		{name: "broker twice", env: []string{"ZEEBE_BROKERS=http://a,http://a"}, want: []string{"is there twice"}},
 		{name: "empty broker", env: []string{"ZEEBE_BROKERS=http://a,"}, want: []string{`"" is not a management URL`}},
-		{name: "gateway URL", env: []string{"ZEEBE_GATEWAY=http://gw:26500"}, want: []string{"not host:port"}},
-		{name: "gateway port", env: []string{"ZEEBE_GATEWAY=gw:0"}, want: []string{"not host:port"}},
+		{name: "gateway URL", env: []string{"ZEEBE_GATEWAY=http://gw:26500"}, want: []string{"not the address of a gateway"}},
+		{name: "gateway port", env: []string{"ZEEBE_GATEWAY=gw:0"}, want: []string{"not the address of a gateway"}},
 		{name: "template without host", env: []string{"ZEEBE_GATEWAY=gw:1", "ZEEBE_MANAGEMENT_URL=http://a"}, want: []string{
 			"has no {host}",
 		}},

@@ -34,6 +34,18 @@ func (e EtcdConfig) ClientTLS() (*tls.Config, error) {
 	}, nil
 }
 
+// checkFiles reads what TLS needs, as far as it is given, and names the keys of what cannot be used.
+func (c *Config) checkFiles(files TLSFiles, ca, certificate, key string) error {
+	var mistakes []error
+	if _, err := files.roots(); err != nil {
+		mistakes = append(mistakes, fmt.Errorf("%s: %w", c.tell(ca), err))
+	}
+	if _, err := files.certificate(); err != nil {
+		mistakes = append(mistakes, fmt.Errorf("%s and %s: %w", c.tell(certificate), c.tell(key), err))
+	}
+	return errors.Join(mistakes...)
+}
+
 // roots is nil for those that the system trusts.
 func (f TLSFiles) roots() (*x509.CertPool, error) {
 	if f.CA == "" {
