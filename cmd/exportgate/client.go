@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/proto"
 
@@ -42,6 +41,7 @@ const (
 type client struct {
 	con        console
 	server     address
+	identity   identity
 	timeout    patience
 	output     choice
 	noProgress bool
@@ -50,10 +50,11 @@ type client struct {
 
 func newClient(con console) *client {
 	c := &client{
-		con:     con,
-		server:  "localhost:9601",
-		timeout: patience(30 * time.Second),
-		output:  choice{value: "table", words: []string{"table", "json"}},
+		con:      con,
+		server:   "localhost:9601",
+		identity: newIdentity(con),
+		timeout:  patience(30 * time.Second),
+		output:   choice{value: "table", words: []string{"table", "json"}},
 
 		writeJSON: writeJSON,
 	}
@@ -72,6 +73,7 @@ func (c *client) register(flags *pflag.FlagSet) {
 // registerServer registers which server, and how long it may take.
 func (c *client) registerServer(flags *pflag.FlagSet) {
 	flags.Var(&c.server, "server", "address of the server's gRPC port, also from EXPORTGATE_SERVER")
+	c.identity.register(flags)
 	flags.Var(&c.timeout, "timeout", "how long to wait for the answer; the server may allow less")
 }
 
@@ -128,23 +130,26 @@ func (c *client) ask(ctx context.Context, service exportgatev1.ExportingServiceC
 	return result, err
 }
 
-// connect returns the service, and what closes the connection to it. That is in plaintext, and is not made before the
-// first call, which fails if it cannot be.
+// connect returns the service, and what closes the connection to it. That is not made before the first call, which fails if
+// it cannot be.
 func (c *client) connect() (exportgatev1.ExportingServiceClient, func(), error) {
 	if err := c.server.Set(c.server.String()); err != nil { // flags were checked already
 		return nil, nil, usageError{fmt.Errorf("EXPORTGATE_SERVER %q %w", c.server, err)}
 	}
+	options, err := c.identity.dialOptions(c.server)
+	if err != nil {
+		return nil, nil, err
+	}
 	again := backoff.DefaultConfig
 	again.MaxDelay = maxReconnectDelay
-	connection, err := grpc.NewClient("dns:///"+c.server.String(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+	connection, err := grpc.NewClient("dns:///"+c.server.String(), append(options,
 		grpc.WithUserAgent("exportgate/"+buildVersion().Version),
 		grpc.WithDisableServiceConfig(), // saves a query for DNS records that nobody sets
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: again, MinConnectTimeout: connectTimeout}),
 		// A watch would otherwise wait for ever on a server whose machine is gone.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: connectTimeout}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
-	)
+	)...)
 	if err != nil {
 		return nil, nil, usageError{fmt.Errorf("--server %s: %w", c.server, err)}
 	}

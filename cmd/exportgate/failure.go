@@ -162,7 +162,7 @@ func (c *client) nextWithoutReason(code codes.Code) string {
 	server := c.server.String()
 	next := map[codes.Code]string{
 		codes.Unavailable: "check that the server runs, that " + server + " is its gRPC port (9601, not the HTTP port " +
-			"9600), and that nothing between blocks it",
+			"9600), that both speak TLS or neither does (--tls, --ca), and that nothing between blocks it",
 		codes.DeadlineExceeded: server + " gave no answer within " + c.timeout.String() + ", and what was asked goes on: " +
 			"see 'exportgate status', or wait longer with --timeout",
 		codes.Canceled: "what was asked goes on in the server: see 'exportgate status'",

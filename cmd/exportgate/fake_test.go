@@ -84,10 +84,10 @@ func showing(s *exportgatev1.Status) *fake {
 }
 
 // serve serves the fake on a real port until the test ends, and returns its address.
-func serve(t *testing.T, f *fake) string {
+func serve(t *testing.T, f *fake, options ...grpc.ServerOption) string {
 	t.Helper()
 	listener := listen(t)
-	server := grpc.NewServer()
+	server := grpc.NewServer(options...)
 	exportgatev1.RegisterExportingServiceServer(server, f)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
