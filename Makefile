@@ -16,7 +16,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 BUF_BREAKING_AGAINST ?= .git\#branch=main
 
 # Modules beside the main one: what only tests need, and too heavy for everybody's go.sum.
-NESTED := server/internal/store/etcd/etcdtest
+NESTED := server/internal/store/etcd/etcdtest server/servertest/peers
 
 VERSION ?= dev
 # Inputs a target, not time: at the end of its time Go's fuzzing may fail having found nothing (golang/go#75804).
