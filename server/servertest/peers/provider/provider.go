@@ -158,7 +158,8 @@ func (p *Provider) Token(t *testing.T, claims Claims) string {
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.SetBasicAuth(id, secret)
-	response, err := http.DefaultClient.Do(request)
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
