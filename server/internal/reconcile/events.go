@@ -40,6 +40,9 @@ type Event struct {
 	Kind    EventKind
 	Message string
 	Hold    string // the hold that it happened to; empty if none
+	// Took is how long after it was placed a hold has settled; End is how a hold ended. Each is zero in other events.
+	Took time.Duration
+	End  hold.End
 }
 
 // maxEvents is how many events are kept.
@@ -86,12 +89,17 @@ func (j *journal) since(cursor string) (events []Event, missed bool, next string
 
 // event logs something and keeps it for the status.
 func (r *Reconciler) event(kind EventKind, id, format string, args ...any) {
-	e := Event{time.Now(), kind, fmt.Sprintf(format, args...), id}
+	r.happened(Event{Kind: kind, Message: fmt.Sprintf(format, args...), Hold: id})
+}
+
+// happened is [Reconciler.event] of one that is made already; it happens now.
+func (r *Reconciler) happened(e Event) {
+	e.Time = time.Now()
 	level := slog.LevelInfo
-	if kind == EventHoldBroken || kind == EventNotSettled {
+	if e.Kind == EventHoldBroken || e.Kind == EventNotSettled {
 		level = slog.LevelWarn
 	}
-	r.log.LogAttrs(r.base, level, "exporting changed", slog.String("event", e.Message), slog.String("hold", id))
+	r.log.LogAttrs(r.base, level, "exporting changed", slog.String("event", e.Message), slog.String("hold", e.Hold))
 	r.opts.Observer.Event(e)
 	r.journal.add(e)
 	r.changed()
@@ -123,7 +131,7 @@ func (r *Reconciler) tell(since time.Time) (hold.State, <-chan struct{}) {
 	r.mu.Unlock()
 	if !same {
 		for _, e := range news(&old, &state) {
-			r.event(e.Kind, e.Hold, "%s", e.Message)
+			r.happened(e)
 		}
 		r.changed() // Not all that is new is an event.
 	}
@@ -147,8 +155,9 @@ func (r *Reconciler) adopt(state *hold.State, since time.Time) {
 // news is what is in a state of the ledger that was not in an earlier one.
 func news(old, state *hold.State) []Event {
 	var events []Event
-	add := func(kind EventKind, h *hold.Hold, format string, args ...any) {
+	add := func(kind EventKind, h *hold.Hold, format string, args ...any) *Event {
 		events = append(events, Event{Kind: kind, Hold: h.ID, Message: describe(h) + " " + fmt.Sprintf(format, args...)})
+		return &events[len(events)-1]
 	}
 	for i := range state.History {
 		e := &state.History[i]
@@ -162,7 +171,7 @@ func news(old, state *hold.State) []Event {
 		if e.Hold.Record.Broken && !before.Record.Broken {
 			add(EventHoldBroken, &e.Hold, "is broken: %s", strings.Join(e.Hold.Record.Evidence, "; "))
 		}
-		add(EventHoldEnded, &e.Hold, "%s, its continuity is %s", ending(e), e.Continuity)
+		add(EventHoldEnded, &e.Hold, "%s, its continuity is %s", ending(e), e.Continuity).End = e.How
 	}
 	for i := range state.Holds {
 		h := &state.Holds[i]
@@ -171,7 +180,7 @@ func news(old, state *hold.State) []Event {
 			add(EventHoldPlaced, h, "was placed by %s; %s", cmp.Or(h.Owner, "somebody"), lifetime(h))
 		}
 		if !h.Settled.IsZero() && before.Settled.IsZero() {
-			add(EventHoldSettled, h, "is settled")
+			add(EventHoldSettled, h, "is settled").Took = h.Settled.Sub(h.Created)
 		}
 		if h.Record.Broken && !before.Record.Broken {
 			add(EventHoldBroken, h, "is broken: %s", strings.Join(h.Record.Evidence, "; "))
