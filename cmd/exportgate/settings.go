@@ -42,24 +42,4 @@ func (s *settings) load(cmd *cobra.Command) (*server.Config, error) {
 	return config, nil
 }
 
-func newLogger(w io.Writer, config server.LogConfig) *slog.Logger {
-	options := &slog.HandlerOptions{Level: logLevel(config.Level)}
-	var handler slog.Handler = slog.NewTextHandler(w, options)
-	if config.Format == server.LogJSON {
-		handler = slog.NewJSONHandler(w, options)
-	}
-	return slog.New(handler)
-}
-
-func logLevel(level server.LogLevel) slog.Level {
-	switch level {
-	case server.LogDebug:
-		return slog.LevelDebug
-	case server.LogWarn:
-		return slog.LevelWarn
-	case server.LogError:
-		return slog.LevelError
-	case server.LogInfo:
-	}
-	return slog.LevelInfo
-}
+func newLogger(w io.Writer, config server.LogConfig) *slog.Logger { return server.NewLogger(w, config) }
