@@ -95,20 +95,27 @@ func (l *Ledger) Recant(ctx context.Context) error {
 // false, the holds have ended for this ledger alone, and that is written as soon as it can be. Until then another call is told
 // of all of them again.
 func (l *Ledger) Force(ctx context.Context, by string) (ended []Ended, recorded bool) {
+	as := Ended{How: Forced, By: by}
 	_, err := l.change(ctx, func(s *State, now time.Time) (bool, error) {
-		ended = s.force(func(*Hold) bool { return true }, by, now)
+		as.At = now
+		ended = s.force(func(*Hold) bool { return true }, as)
 		return true, nil
 	})
 	if err == nil {
 		return ended, true
 	}
+	return l.forceUnrecorded(as), false
+}
+
+// forceUnrecorded ends every hold for this ledger alone, until that can be written.
+func (l *Ledger) forceUnrecorded(as Ended) []Ended {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
+	as.At = time.Now()
 	s := l.state.clone()
-	s.expire(now)
-	ended = s.force(func(*Hold) bool { return true }, by, now)
-	f := &forced{by: by, at: now}
+	s.expire(as.At)
+	ended := s.force(func(*Hold) bool { return true }, as)
+	f := &forced{as: as}
 	if l.forced != nil {
 		f.uids = slices.Clone(l.forced.uids)
 	}
@@ -117,7 +124,7 @@ func (l *Ledger) Force(ctx context.Context, by string) (ended []Ended, recorded 
 	}
 	l.forced = f
 	l.notify()
-	return ended, false
+	return ended
 }
 
 // Take begins a term: what was decided in an earlier one is not written any more. It fails with [ErrEarlierTerm] if a

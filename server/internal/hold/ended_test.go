@@ -142,10 +142,10 @@ func TestHistoryIsBoundedByAge(t *testing.T) {
 
 func TestEndWords(t *testing.T) {
 	seen := map[string]bool{}
-	for end := range ResumedElsewhere + 2 {
+	for end := range Guarded + 2 {
 		seen[end.String()] = true
 	}
-	if len(seen) != int(ResumedElsewhere)+1 { // The zero value and one that is not known share a word.
+	if len(seen) != int(Guarded)+1 { // The zero value and one that is not known share a word.
 		t.Errorf("words %v", seen)
 	}
 }

@@ -29,9 +29,8 @@ type Ledger struct {
 
 // forced is a resume of everything that could not be written yet.
 type forced struct {
-	uids   []string // of the holds that were known to live
-	by     string
-	at     time.Time
+	uids   []string  // of the holds that were known to live
+	as     Ended     // when, how and by whom
 	proven time.Time // when every replica was confirmed exporting
 	done   bool      // whether nobody has to look after that any more
 }
@@ -39,7 +38,7 @@ type forced struct {
 // ends reports whether it ends a hold: one that was known to live, or that lived then although that could not be read. One
 // that was placed later stays.
 func (f *forced) ends(h *Hold) bool {
-	return slices.Contains(f.uids, h.UID) || h.Created.Before(f.at) && h.Live(f.at)
+	return slices.Contains(f.uids, h.UID) || h.Created.Before(f.as.At) && h.Live(f.as.At)
 }
 
 // patience bounds every request to the store.
@@ -131,7 +130,7 @@ func (l *Ledger) effective(now time.Time) (s State, due bool) {
 	}
 	s = l.state.clone()
 	if f != nil {
-		s.force(f.ends, f.by, f.at)
+		s.force(f.ends, f.as)
 	}
 	s.expire(now)
 	return s, true

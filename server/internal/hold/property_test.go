@@ -90,7 +90,7 @@ var moves = map[string]func(t *rapid.T, s *script) func(*State){
 	"force": func(t *rapid.T, s *script) func(*State) {
 		uids := rapid.SliceOf(rapid.Custom(func(t *rapid.T) string { return drawHold(t, s).UID })).Draw(t, "uids")
 		return func(state *State) {
-			state.force(func(h *Hold) bool { return slices.Contains(uids, h.UID) }, "me", s.now)
+			state.force(func(h *Hold) bool { return slices.Contains(uids, h.UID) }, Ended{At: s.now, How: Forced, By: "me"})
 		}
 	},
 	"tick": func(_ *rapid.T, s *script) func(*State) { return func(state *State) { state.overdue(s.now) } },

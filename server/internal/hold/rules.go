@@ -155,13 +155,19 @@ func (s *State) resume() bool {
 	return true
 }
 
-// force ends the holds that are chosen, and asks that every broker export if none is left.
-func (s *State) force(chosen func(*Hold) bool, by string, at time.Time) []Ended {
+// force ends the holds that are chosen, in a way that is the same for all, and asks that every broker export if none is
+// left. Nobody asked the disk guard to: what it ends is broken by that.
+func (s *State) force(chosen func(*Hold) bool, as Ended) []Ended {
 	var ended []Ended
 	for _, h := range slices.Clone(s.Holds) {
-		if chosen(&h) {
-			ended = append(ended, s.end(h.ID, Ended{At: at, How: Forced, By: by}))
+		if !chosen(&h) {
+			continue
 		}
+		if as.How == Guarded {
+			h.Record = h.Record.found([]string{as.By}, true)
+			s.put(h)
+		}
+		ended = append(ended, s.end(h.ID, as))
 	}
 	s.resume()
 	return ended

@@ -52,6 +52,7 @@ type Cluster struct {
 	partitions []*partition
 	pending    exporting.Phase // of a plan; PhaseUnknown if there is none
 	writes     int
+	measured   int // disks
 }
 
 type broker struct {
@@ -59,6 +60,7 @@ type broker struct {
 	phase  exporting.Phase
 	shown  exporting.Phase // by OneRead; PhaseUnknown when done
 	queued []queued
+	disk   disk
 }
 
 type queued struct {
@@ -70,7 +72,7 @@ type queued struct {
 func New(brokers, partitions int) *Cluster {
 	c := &Cluster{began: time.Now(), Rand: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // The same at each run.
 	for range brokers {
-		c.brokers = append(c.brokers, &broker{phase: exporting.PhaseExporting})
+		c.brokers = append(c.brokers, &broker{phase: exporting.PhaseExporting, disk: newDisk()})
 	}
 	for i := range partitions {
 		c.partitions = append(c.partitions, newPartition(i%brokers, brokers))

@@ -1,0 +1,76 @@
+package exporting
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// Disk is the volume that holds a broker's log, which grows for as long as exporting is paused.
+type Disk struct {
+	// Free and Total are bytes: Total is positive, and Free is from 0 to Total.
+	Free, Total int64
+}
+
+// Disks is the port to the brokers' disks. Its method returns soon after its context ends, and may be called by many
+// goroutines at once.
+type Disks interface {
+	// Disk measures a broker's disk. Whatever leaves a doubt of that, such as an answer without the volume in question, is
+	// an error, never a guess: a disk that is not measured must not pass for one with room.
+	Disk(ctx context.Context, broker Broker) (Disk, error)
+}
+
+// Measurement is what came of measuring a broker's disk.
+type Measurement struct {
+	Disk Disk
+	// Err is why it could not be measured; nil if it could, and only then Disk counts.
+	Err error
+	// At is when that was known.
+	At time.Time
+}
+
+// Measure measures the disk of every broker that was found, as many at a time as are read at a time, each within the
+// request timeout. It remembers nothing. Where the context ended early, which says nothing of brokers, it returns nil.
+func (f *Fanout) Measure(ctx context.Context, disks Disks) map[BrokerID]Measurement {
+	topology := f.View().Topology
+	if topology == nil {
+		return nil
+	}
+	measured := make([]Measurement, len(topology.Brokers))
+	var requests sync.WaitGroup
+	for i, b := range topology.Brokers {
+		requests.Go(func() { measured[i] = f.measure(ctx, disks, b) })
+	}
+	requests.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	all := make(map[BrokerID]Measurement, len(measured))
+	for i, b := range topology.Brokers {
+		all[b.ID] = measured[i]
+	}
+	return all
+}
+
+// measure measures one broker's disk when it is its turn.
+func (f *Fanout) measure(ctx context.Context, disks Disks, b Broker) Measurement {
+	if b.Address == "" {
+		return Measurement{Err: errNoAddress, At: time.Now()}
+	}
+	select {
+	case f.slots <- struct{}{}:
+	case <-ctx.Done():
+		return Measurement{}
+	}
+	defer func() { <-f.slots }()
+	ctx, cancel := context.WithTimeout(ctx, f.opts.RequestTimeout)
+	defer cancel()
+	disk, err := disks.Disk(ctx, b)
+	if err == nil && (disk.Total <= 0 || disk.Free < 0 || disk.Free > disk.Total) {
+		err = errNoDisk
+	}
+	return Measurement{Disk: disk, Err: err, At: time.Now()}
+}
+
+var errNoDisk = errors.New("it tells of a disk that cannot be")
