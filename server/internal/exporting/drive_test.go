@@ -336,3 +336,35 @@ func TestSuspicionLasts(t *testing.T) {
 		}
 	})
 }
+
+// A pause that follows a resume before that was seen to take effect must not be confirmed by what replicas showed all the
+// time: they let go in between.
+func TestAPauseAfterAResumeThatIsOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := exportingtest.New(3, 3)
+		c.Delay = 2 * time.Second
+		f := newFanout(t, c)
+		defer f.Close()
+		run := func(phase exporting.Phase, limit time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			_, err := f.Drive(ctx, exporting.Goal{Phase: phase})
+			return err
+		}
+		if err := run(exporting.PhaseSoftPaused, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if err := run(exporting.PhaseExporting, 100*time.Millisecond); err == nil {
+			t.Fatal("a resume was confirmed before it was applied")
+		}
+		if err := run(exporting.PhaseSoftPaused, 20*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			<-time.After(100 * time.Millisecond)
+			if !all(c.Phases(), exporting.PhaseSoftPaused) {
+				t.Fatalf("after it was confirmed, phases %v", c.Phases())
+			}
+		}
+	})
+}

@@ -29,7 +29,8 @@ type lever struct {
 	seen     bool      // whether no write is outstanding: the last was seen to have taken effect
 	visible  bool      // whether replicas showed another phase when the last was written, so that its effect shows
 	doubt    time.Time // until when an earlier write may still take effect
-	earlier  Phase     // which that write asked for
+	earlier  Phase     // which that write asked for; of several the one that is least welcome after a hard pause
+	weakest  Phase     // the weakest that any of these asked for, as far as this process wrote them
 	late     time.Time // until when a planned write that was not answered may still start its plan
 	ended    time.Time // when the last write ended
 	next     time.Time // when the same may be written again
@@ -89,8 +90,11 @@ func (f *Fanout) pull(ctx context.Context, l Lever, phase Phase, visible bool, r
 	s.phase, s.err, s.inFlight, s.cancel = phase, nil, make(chan struct{}), cancel
 	if s.word != phase {
 		if !l.Planned && !s.seen && before.phase != phase {
-			if now.After(s.doubt) || s.earlier != PhaseSoftPaused { // The one that is least welcome later.
+			if now.After(s.doubt) || s.earlier != PhaseSoftPaused {
 				s.earlier = before.phase
+			}
+			if now.After(s.doubt) || s.weakest == PhaseUnknown || before.phase.Weaker(s.weakest) {
+				s.weakest = before.phase
 			}
 			s.doubt = now.Add(linger)
 		}
@@ -126,7 +130,8 @@ func (f *Fanout) wrote(s *lever, before lever, err error, givenUp bool) {
 		s.err = err
 	}
 	if final(err) {
-		s.word, s.seen, s.visible, s.doubt, s.earlier = before.word, before.seen, before.visible, before.doubt, before.earlier
+		s.word, s.seen, s.visible = before.word, before.seen, before.visible
+		s.doubt, s.earlier, s.weakest = before.doubt, before.earlier, before.weakest
 	}
 	s.ended = time.Now()
 	if _, answered := errors.AsType[*PendingChangeError](err); s.planned && err != nil && !answered && !final(err) {
@@ -225,9 +230,11 @@ func (f *Fanout) hasWord(id LeverID, phase Phase) bool {
 }
 
 // lastWord is the phase that nothing can take the lever away from. That a later write was answered says nothing of a plan
-// that may begin yet: it might have found nothing to do.
+// that may begin yet: it might have found nothing to do. Below 8.10 an earlier write is followed by the last one, for brokers
+// keep their order; but a pause must not be let go of in between, once it was confirmed.
 func (s *lever) lastWord() Phase {
-	if time.Now().Before(s.late) {
+	now := time.Now()
+	if now.Before(s.late) || s.word.Paused() && now.Before(s.doubt) && s.weakest.Weaker(s.word) {
 		return PhaseUnknown
 	}
 	return s.word
