@@ -129,11 +129,14 @@ func newServer(ctx context.Context, cfg *Config, log *slog.Logger, brokers clust
 		}
 	}
 	if !cfg.HTTP.Off() {
-		metrics, err := telemetry.New(telemetry.Options{Status: reconciler.Known, Clocks: store.clocks})
+		metrics, err := telemetry.New(telemetry.Options{Version: cfg.Build.Version, Commit: cfg.Build.Commit, Logger: log})
 		if err != nil {
-			return nil, fmt.Errorf("metrics: %w", err)
+			return nil, err
 		}
-		if err := s.openHTTP(ctx, cfg, exportingService, chain, fanout, metrics); err != nil {
+		if err := metrics.Expose(telemetry.Sources{Status: reconciler.Known, Clocks: store.clocks}); err != nil {
+			return nil, err
+		}
+		if err := s.openHTTP(ctx, cfg, exportingService, chain, fanout, metrics.Handler()); err != nil {
 			return nil, err
 		}
 	}

@@ -1,119 +1,111 @@
-// Package telemetry tells Prometheus what the holds, the ledger and the servers that share it are like, from what is known
-// already: a scrape asks no broker and no store.
+// Package telemetry tells Prometheus what the holds, the brokers, the ledger, the doors and the servers that share it are
+// like. What happens is counted when it happens, by hooks; what is, is asked for at a scrape, from what is known already: a
+// scrape asks no broker and no store.
+//
+// Names follow Prometheus' conventions: base units, counters end in _total, times are timestamps in seconds since 1970, so
+// that Prometheus itself says how far away they are. docs/metrics.md lists all of them.
 //
 // It must not know HTTP's paths, nor how anything that it tells comes about.
 package telemetry
 
 import (
+	"cmp"
+	"fmt"
+	"log/slog"
 	"net/http"
-	"time"
+	"runtime"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"github.com/exportgate/exportgate/server/internal/exporting"
-	"github.com/exportgate/exportgate/server/internal/hold"
-	"github.com/exportgate/exportgate/server/internal/reconcile"
 )
 
-// Options are what is told. Both functions are called for every scrape and must answer at once.
+// Options are what is known before anything runs. The zero value does; then every method counts as unknown.
 type Options struct {
-	// Status is as of the last reads; nil before the first.
-	Status func() *reconcile.Status
-	// Clocks is how far the clocks of the other servers over one ledger are ahead of this one's, by name; empty where this
-	// is the only one.
-	Clocks func() map[string]time.Duration
+	// Methods are the operations that calls are told apart by: full gRPC methods, or a method and a path of HTTP. Others are
+	// counted together as "unknown", since callers may ask for anything.
+	Methods []string
+	// Refusals are the reasons that calls are refused for, so that each is told as 0 before it happens first. The reasons
+	// are the program's own; those that are not listed are told apart too, up to a limit.
+	Refusals []string
+	// Guard is what the disk guard does: "off", "warn" or "release". Empty is off.
+	Guard string
+	// Version and Commit are those of the program.
+	Version, Commit string
+	// Logger is told of what cannot be told to Prometheus; nil where nobody wants to know.
+	Logger *slog.Logger
 }
 
-// New returns the handler that a Prometheus scrapes, in its text format or OpenMetrics as it asks. It has a registry of its
-// own, so that several servers fit into one process.
-func New(o Options) (http.Handler, error) {
-	registry := prometheus.NewRegistry()
-	if err := registry.Register(newCollector(o)); err != nil {
-		return nil, err
-	}
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: 5}), nil
+// Metrics are all there is to tell. Its methods return at once and may be called by many goroutines.
+type Metrics struct {
+	registry *prometheus.Registry
+	handler  http.Handler
+
+	methods, refusals, operations, outcomes, doors *vocabulary
+
+	callsStarted, callsHandled *prometheus.CounterVec
+	callsInFlight              *prometheus.GaugeVec
+	callDuration               *prometheus.HistogramVec
+	refused                    *prometheus.CounterVec
+	connectionsRefused         *prometheus.CounterVec
+	connectionsDisplaced       *prometheus.CounterVec
+	auditFailures              prometheus.Counter
+	brokerDuration             *prometheus.HistogramVec
+	passDuration               prometheus.Histogram
+	lastPass                   prometheus.Gauge
+	events, ended              *prometheus.CounterVec
+	settling                   prometheus.Histogram
 }
 
-// collector makes the metrics of a status when it is scraped.
-type collector struct {
-	Options
-
-	target, observed, settled, foreign             *prometheus.Desc
-	created, expires, endless, broken, holdSettled *prometheus.Desc
-	stale, clock                                   *prometheus.Desc
-}
-
-func newCollector(o Options) *collector {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("exportgate_"+name, help, labels, nil)
-	}
-	return &collector{
-		Options:  o,
-		target:   desc("target_phase", "1 for the phase that the live holds add up to.", "phase"),
-		observed: desc("observed_phase", "1 for the phase that the replicas showed at the last reads.", "phase"),
-		settled:  desc("settled", "1 if every replica is confirmed in the target phase."),
-		foreign:  desc("foreign_pause", "1 if exporting is paused although no hold asks for it."),
-		created:  desc("hold_created_timestamp_seconds", "When a live hold was placed.", "hold", "phase"),
-		expires:  desc("hold_expires_timestamp_seconds", "When a live hold ends by itself; absent if it never does.", "hold", "phase"),
-		endless:  desc("hold_endless", "1 for a live hold that never expires.", "hold", "phase"),
-		broken:   desc("hold_broken", "1 for a live hold under which exporting did not stand still.", "hold", "phase"),
-		holdSettled: desc("hold_settled", "1 for a live hold that every replica was confirmed to follow.",
-			"hold", "phase"),
-		stale: desc("ledger_stale", "1 if the ledger of holds cannot be read or written."),
-		clock: desc("server_clock_ahead_seconds", "How far the clock of another server over the same ledger is ahead of this one's.",
-			"server"),
-	}
-}
-
-// Describe implements [prometheus.Collector].
-func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{
-		c.target, c.observed, c.settled, c.foreign, c.created, c.expires, c.endless, c.broken, c.holdSettled, c.stale, c.clock,
-	} {
-		out <- d
-	}
-}
-
-// Collect implements [prometheus.Collector].
-func (c *collector) Collect(out chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
-	}
-	for name, ahead := range c.Clocks() {
-		gauge(c.clock, ahead.Seconds(), name)
-	}
-	s := c.Status()
-	if s == nil {
-		return
-	}
-	for p := exporting.PhaseUnknown; p <= exporting.PhaseMixed; p++ {
-		gauge(c.observed, is(s.Observed == p), p.String())
-		if p.Settable() {
-			gauge(c.target, is(s.Target == p), p.String())
+// New returns metrics that count, and tell nothing else yet: see [Metrics.Expose]. They have a registry of their own, so
+// that several servers fit into one process.
+func New(o Options) (*Metrics, error) {
+	m := newHooks(&o)
+	m.registry = prometheus.NewRegistry()
+	for _, c := range append(m.hooks(), newBuildInfo(&o), newGuardInfo(&o),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
+		if err := m.registry.Register(c); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
 		}
 	}
-	gauge(c.settled, is(s.Settled))
-	gauge(c.foreign, is(s.Foreign))
-	gauge(c.stale, is(s.Stale != nil))
-	for i := range s.Holds {
-		h := &s.Holds[i]
-		labels := []string{h.ID, h.Phase.String()}
-		gauge(c.created, seconds(h.Created), labels...)
-		if !h.Expires.IsZero() {
-			gauge(c.expires, seconds(h.Expires), labels...)
+	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		EnableOpenMetrics: true, MaxRequestsInFlight: 5,
+		// One series that cannot be told must not hide the others from whoever is on call.
+		ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	})
+	return m, nil
+}
+
+// Expose begins to tell what the sources know. It is called once, when all of them are there; a second time it fails.
+func (m *Metrics) Expose(s Sources) error {
+	for _, c := range []prometheus.Collector{newStatusCollector(&s), newPartsCollector(&s)} {
+		if err := m.registry.Register(c); err != nil {
+			return fmt.Errorf("metrics: %w", err)
 		}
-		gauge(c.endless, is(h.Expires.IsZero()), labels...)
-		gauge(c.broken, is(h.Record.Verdict() == hold.Broken), labels...)
-		gauge(c.holdSettled, is(!h.Settled.IsZero()), labels...)
 	}
+	return nil
 }
 
-func is(yes bool) float64 {
-	if yes {
-		return 1
-	}
-	return 0
+// Handler is what a Prometheus scrapes, in its text format or OpenMetrics as it asks. It serves five scrapes at a time, and
+// answers 503 to more.
+func (m *Metrics) Handler() http.Handler { return m.handler }
+
+func newBuildInfo(o *Options) prometheus.Collector {
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "exportgate_build_info", Help: "1, for the version and commit that run, and the Go version that built them.",
+	}, []string{"version", "commit", "go_version"})
+	build.WithLabelValues(clean(o.Version), clean(o.Commit), runtime.Version()).Set(1)
+	return build
 }
 
-func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+func newGuardInfo(o *Options) prometheus.Collector {
+	guard := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "exportgate_disk_guard", Help: "1 for what the disk guard does when a broker's disk runs full under a pause.",
+	}, []string{"policy"})
+	for _, policy := range []string{"off", "warn", "release"} {
+		guard.WithLabelValues(policy).Set(0)
+	}
+	guard.WithLabelValues(clean(cmp.Or(o.Guard, "off"))).Set(1)
+	return guard
+}

@@ -1,120 +1,193 @@
-package telemetry
+package telemetry_test
 
 import (
-	"errors"
+	"bufio"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
-	"github.com/exportgate/exportgate/server/internal/exporting"
-	"github.com/exportgate/exportgate/server/internal/hold"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
+	"github.com/exportgate/exportgate/server/internal/telemetry"
 )
 
-func status() *reconcile.Status {
-	at := time.UnixMilli(1_795_489_200_500)
-	return &reconcile.Status{
-		Target: exporting.PhasePaused, Observed: exporting.PhaseMixed, Foreign: true, Stale: errors.New("the disk is full"),
-		Holds: []hold.Hold{
-			{ID: "backup-1", Phase: exporting.PhaseSoftPaused, Created: at, Expires: at.Add(time.Hour), Record: hold.Continuous{Broken: true}},
-			{ID: "operator", Phase: exporting.PhasePaused, Created: at, Settled: at},
-		},
+// scrape is what a Prometheus would read.
+func scrape(t *testing.T, m *telemetry.Metrics) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	if w.Code != http.StatusOK {
+		t.Fatalf("%d: %s", w.Code, w.Body)
 	}
+	return w.Body.String()
 }
 
-func clocks() map[string]time.Duration { return map[string]time.Duration{"other": -6 * time.Second} }
+// series are the lines of a scrape whose names begin with one of these, without those that say 0.
+func series(t *testing.T, m *telemetry.Metrics, prefixes ...string) string {
+	t.Helper()
+	var found strings.Builder
+	lines := bufio.NewScanner(strings.NewReader(scrape(t, m)))
+	for lines.Scan() {
+		for _, prefix := range prefixes {
+			if strings.HasPrefix(lines.Text(), "exportgate_"+prefix) && !strings.HasSuffix(lines.Text(), " 0") {
+				found.WriteString(lines.Text() + "\n")
+			}
+		}
+	}
+	return found.String()
+}
 
-const want = `
-# HELP exportgate_foreign_pause 1 if exporting is paused although no hold asks for it.
-# TYPE exportgate_foreign_pause gauge
+func TestStatus(t *testing.T) {
+	const want = `exportgate_broker_info{broker="0",version="8.9.3"} 1
+exportgate_broker_info{broker="1",version=""} 1
+exportgate_broker_up{broker="0"} 1
+exportgate_expected_replicas 2
+exportgate_exporter_lag_records{partition="1",tenant=""} 42
 exportgate_foreign_pause 1
-# HELP exportgate_hold_broken 1 for a live hold under which exporting did not stand still.
-# TYPE exportgate_hold_broken gauge
 exportgate_hold_broken{hold="backup-1",phase="SOFT_PAUSED"} 1
-exportgate_hold_broken{hold="operator",phase="PAUSED"} 0
-# HELP exportgate_hold_created_timestamp_seconds When a live hold was placed.
-# TYPE exportgate_hold_created_timestamp_seconds gauge
 exportgate_hold_created_timestamp_seconds{hold="backup-1",phase="SOFT_PAUSED"} 1.7954892005e+09
 exportgate_hold_created_timestamp_seconds{hold="operator",phase="PAUSED"} 1.7954892005e+09
-# HELP exportgate_hold_endless 1 for a live hold that never expires.
-# TYPE exportgate_hold_endless gauge
-exportgate_hold_endless{hold="backup-1",phase="SOFT_PAUSED"} 0
 exportgate_hold_endless{hold="operator",phase="PAUSED"} 1
-# HELP exportgate_hold_expires_timestamp_seconds When a live hold ends by itself; absent if it never does.
-# TYPE exportgate_hold_expires_timestamp_seconds gauge
 exportgate_hold_expires_timestamp_seconds{hold="backup-1",phase="SOFT_PAUSED"} 1.7954928005e+09
-# HELP exportgate_hold_settled 1 for a live hold that every replica was confirmed to follow.
-# TYPE exportgate_hold_settled gauge
-exportgate_hold_settled{hold="backup-1",phase="SOFT_PAUSED"} 0
+exportgate_hold_renewed_timestamp_seconds{hold="backup-1",phase="SOFT_PAUSED"} 1.7954892605e+09
+exportgate_hold_renewed_timestamp_seconds{hold="operator",phase="PAUSED"} 1.7954892005e+09
 exportgate_hold_settled{hold="operator",phase="PAUSED"} 1
-# HELP exportgate_ledger_stale 1 if the ledger of holds cannot be read or written.
-# TYPE exportgate_ledger_stale gauge
+exportgate_holds 2
+exportgate_holds_limit 100
 exportgate_ledger_stale 1
-# HELP exportgate_observed_phase 1 for the phase that the replicas showed at the last reads.
-# TYPE exportgate_observed_phase gauge
-exportgate_observed_phase{phase="CLOSED"} 0
-exportgate_observed_phase{phase="EXPORTING"} 0
 exportgate_observed_phase{phase="MIXED"} 1
-exportgate_observed_phase{phase="PAUSED"} 0
-exportgate_observed_phase{phase="SOFT_PAUSED"} 0
-exportgate_observed_phase{phase="UNKNOWN"} 0
-# HELP exportgate_server_clock_ahead_seconds How far the clock of another server over the same ledger is ahead of this one's.
-# TYPE exportgate_server_clock_ahead_seconds gauge
-exportgate_server_clock_ahead_seconds{server="other"} -6
-# HELP exportgate_settled 1 if every replica is confirmed in the target phase.
-# TYPE exportgate_settled gauge
-exportgate_settled 0
-# HELP exportgate_target_phase 1 for the phase that the live holds add up to.
-# TYPE exportgate_target_phase gauge
-exportgate_target_phase{phase="EXPORTING"} 0
+exportgate_partition_stalled{partition="1",tenant="blue"} 1
+exportgate_replicas{phase="EXPORTING"} 1
+exportgate_replicas{phase="PAUSED"} 1
+exportgate_replicas{phase="UNKNOWN"} 1
 exportgate_target_phase{phase="PAUSED"} 1
-exportgate_target_phase{phase="SOFT_PAUSED"} 0
+exportgate_topology_up 1
+exportgate_unsettled_replicas 1
 `
-
-func TestMetrics(t *testing.T) {
-	c := newCollector(Options{Status: status, Clocks: clocks})
-	if err := testutil.CollectAndCompare(c, strings.NewReader(want)); err != nil {
-		t.Error(err)
-	}
-	problems, err := testutil.CollectAndLint(c)
-	if err != nil || len(problems) > 0 {
-		t.Errorf("error %v, problems %v", err, problems)
+	got := series(t, everything(t), "broker_info", "broker_up", "expected", "exporter", "foreign", "hold_b", "hold_c", "hold_e", "hold_r",
+		"hold_settled", "holds ", "holds_limit", "ledger", "observed", "partition", "replicas", "settled", "target", "topology", "unsettled")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-// Before the first reads there is nothing to tell, and that is no error.
+func TestParts(t *testing.T) {
+	const want = `exportgate_audit_up 1
+exportgate_broker_disk_free_bytes{broker="0"} 5e+09
+exportgate_broker_disk_low{broker="0"} 1
+exportgate_broker_disk_measured{broker="0"} 1
+exportgate_broker_disk_measured_timestamp_seconds{broker="0"} 1.7954892005e+09
+exportgate_broker_disk_total_bytes{broker="0"} 1e+11
+exportgate_certificate_not_after_timestamp_seconds{use="server"} 1.7954928005e+09
+exportgate_certificate_not_before_timestamp_seconds{use="server"} 1.7954892005e+09
+exportgate_certificate_reload_failed{use="etcd"} 1
+exportgate_connections{door="grpc"} 1
+exportgate_connections{door="http"} 3
+exportgate_disk_guard{policy="warn"} 1
+exportgate_drives 1
+exportgate_identity_provider_up{issuer="https://issuer.example.org"} 1
+exportgate_server_clock_ahead_seconds{server="other"} -6
+exportgate_term 7
+exportgate_tokens_reload_failed 1
+exportgate_trust_not_after_timestamp_seconds{use="etcd"} 1.7954892005e+09
+exportgate_trust_not_after_timestamp_seconds{use="server"} 1.7954964005e+09
+`
+	got := series(t, everything(t), "audit_up", "broker_disk", "certificate", "connections{", "disk_guard", "drives", "identity", "server",
+		"term", "tokens", "trust")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What nobody knows is left out, not told as 0, and a server that is alone drives.
 func TestNothingIsKnownYet(t *testing.T) {
-	h, err := New(Options{
-		Status: func() *reconcile.Status { return nil }, Clocks: func() map[string]time.Duration { return nil },
-	})
+	m, err := telemetry.New(telemetry.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
-	if w.Code != http.StatusOK || strings.Contains(w.Body.String(), "exportgate_") {
-		t.Errorf("%d: %s", w.Code, w.Body)
+	if err := m.Expose(telemetry.Sources{Status: func() *reconcile.Status { return nil }}); err != nil {
+		t.Fatal(err)
+	}
+	page := scrape(t, m)
+	for _, absent := range []string{
+		"_phase", "settled ", "hold_c", "holds ", "topology", "broker_", "certificate", "tokens", "identity", "audit_up", "term ",
+	} {
+		if strings.Contains(page, "\nexportgate_"+absent) {
+			t.Errorf("%s is told:\n%s", absent, page)
+		}
+	}
+	if !strings.Contains(page, "\nexportgate_drives 1\n") {
+		t.Error("nobody drives")
+	}
+	if err := m.Expose(sources()); err == nil {
+		t.Error("it can be exposed twice")
+	}
+}
+
+// Before the cluster was seen for the first time there is a ledger all the same.
+func TestNothingIsReadYet(t *testing.T) {
+	m, err := telemetry.New(telemetry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unread := func() *reconcile.Status {
+		s := status()
+		s.View.Topology = nil
+		return s
+	}
+	if err := m.Expose(telemetry.Sources{Status: unread}); err != nil {
+		t.Fatal(err)
+	}
+	page := scrape(t, m)
+	if !strings.Contains(page, "exportgate_holds 2") || !strings.Contains(page, "exportgate_topology_up 0") ||
+		strings.Contains(page, "exportgate_broker_up") {
+		t.Error(page)
+	}
+}
+
+// A broker, or another server, may say anything: a series that cannot be told does not hide the others.
+func TestOddSources(t *testing.T) {
+	odd := sources()
+	odd.Clocks = func() map[string]time.Duration {
+		return map[string]time.Duration{"a\xff": time.Second, "a\xfe": 2 * time.Second, "b\n\"": time.Second}
+	}
+	m, err := telemetry.New(telemetry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Expose(odd); err != nil {
+		t.Fatal(err)
+	}
+	got := series(t, m, "holds ", "server_clock")
+	if !strings.Contains(got, "exportgate_holds 2\n") || !strings.Contains(got, `{server="b\n\""} 1`) ||
+		strings.Count(got, "server_clock") != 2 {
+		t.Error(got)
 	}
 }
 
 func TestFormats(t *testing.T) {
-	h, err := New(Options{Status: status, Clocks: clocks})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := everything(t)
 	for accept, media := range map[string]string{
 		"": "text/plain", "text/plain": "text/plain", "application/openmetrics-text; version=1.0.0": "application/openmetrics-text",
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		r.Header.Set("Accept", accept)
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
+		m.Handler().ServeHTTP(w, r)
 		if got := w.Header().Get("Content-Type"); w.Code != http.StatusOK || !strings.HasPrefix(got, media) {
 			t.Errorf("Accept %q: %d %s", accept, w.Code, got)
 		}
+	}
+}
+
+// Prometheus' own conventions for names, units and help.
+func TestConventions(t *testing.T) {
+	problems, err := promlint.New(strings.NewReader(scrape(t, everything(t)))).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("error %v, problems %v", err, problems)
 	}
 }

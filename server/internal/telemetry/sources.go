@@ -1,0 +1,53 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/exportgate/exportgate/server/internal/reconcile"
+)
+
+// Sources are asked at every scrape and must answer at once, from what they know. Only Status is required; what the others
+// would tell is left out where they are nil.
+type Sources struct {
+	// Status is as of the last reads; nil before the first.
+	Status func() *reconcile.Status
+	// Term is the term that this server drives the brokers in, or last did, and whether it does now; nil where it is the
+	// only one, which always does.
+	Term func() (term uint64, drives bool)
+	// Clocks is how far the clocks of the other servers over one ledger are ahead of this one's, by name.
+	Clocks func() map[string]time.Duration
+	// Disks are the brokers' disks, as they were measured last; empty where nothing was to be measured.
+	Disks func() []Disk
+	// Certificates are what the doors show and what this server shows and trusts elsewhere, each with its own Use.
+	Certificates func() []Certificate
+	// Tokens is why the file of tokens could not be read again; nil if it could.
+	Tokens func() error
+	// Identity tells which identity providers can be asked, by issuer.
+	Identity func() map[string]bool
+	// Audit is why the audit log could not be written the last time; nil if it could.
+	Audit func() error
+	// Connections are those that are open, by door.
+	Connections func() map[string]int
+}
+
+// Disk is the disk of a broker.
+type Disk struct {
+	Broker string
+	// Free and Total are in bytes, as of Measured. Total is 0 where the broker does not say. Measured is zero where the
+	// disk could not be measured, and then the rest says nothing.
+	Free, Total uint64
+	Measured    time.Time
+	// Low is true where the guard finds that too little is free.
+	Low bool
+}
+
+// Certificate is a certificate and the authorities that others are checked with.
+type Certificate struct {
+	// Use is what it is for, in one word: "server", "brokers", "gateway", "etcd".
+	Use string
+	// NotBefore and NotAfter are those of the certificate, TrustNotAfter is when the first authority expires; zero where
+	// there is none.
+	NotBefore, NotAfter, TrustNotAfter time.Time
+	// Err is why the files could not be read again; nil if they could.
+	Err error
+}
