@@ -107,6 +107,9 @@ func (c *conn) answerTimeout() {
 		"Connection: close\r\n\r\n408 Request Timeout: the header of the request did not come in time\n")
 }
 
+// NetConn is the connection behind, for those who look for theirs.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite lets net/http end an answer before it hangs up, so that a client that still sends its body can read it.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
