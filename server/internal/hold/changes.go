@@ -104,18 +104,18 @@ func (l *Ledger) Force(ctx context.Context, by string) (ended []Ended, recorded 
 	if err == nil {
 		return ended, true
 	}
-	return l.forceUnrecorded(as), false
+	return l.forceUnrecorded(ctx, as), false
 }
 
 // forceUnrecorded ends every hold for this ledger alone, until that can be written.
-func (l *Ledger) forceUnrecorded(as Ended) []Ended {
+func (l *Ledger) forceUnrecorded(ctx context.Context, as Ended) []Ended {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	as.At = time.Now()
 	s := l.state.clone()
 	s.expire(as.At)
 	ended := s.force(func(*Hold) bool { return true }, as)
-	f := &forced{as: as}
+	f := &forced{ctx: ctx, as: as}
 	if l.forced != nil {
 		f.uids = slices.Clone(l.forced.uids)
 	}

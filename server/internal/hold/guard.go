@@ -31,5 +31,5 @@ func (l *Ledger) Guard(ctx context.Context, term uint64, why string) (ended []En
 	case errors.Is(err, ErrEarlierTerm) && !l.Lost(), ctx.Err() != nil:
 		return nil, false, err
 	}
-	return l.forceUnrecorded(as), false, nil
+	return l.forceUnrecorded(ctx, as), false, nil
 }

@@ -15,9 +15,11 @@ import (
 // Ledger applies the rules, one change at a time, to what a store keeps. It remembers the last state, so that it can say
 // what ought to be also where the store is lost. Its methods may be called by many goroutines.
 type Ledger struct {
-	store   Store
-	where   string
-	writing chan struct{} // capacity 1: one change at a time
+	store     Store
+	where     string
+	observers []Observer
+	writing   chan struct{} // capacity 1: one change at a time
+	telling   sync.Mutex    // held while observers are told, so that they are in order; before mu
 
 	mu       sync.Mutex
 	state    State // as it was last read or written
@@ -25,14 +27,17 @@ type Ledger struct {
 	writeErr error // why the last write failed
 	forced   *forced
 	changed  chan struct{} // closed at the next change
+	unsure   []attempt     // own writes of which the store was not sure
+	untold   []attempt     // own writes that observers are still to be told of
 }
 
 // forced is a resume of everything that could not be written yet.
 type forced struct {
-	uids   []string  // of the holds that were known to live
-	as     Ended     // when, how and by whom
-	proven time.Time // when every replica was confirmed exporting
-	done   bool      // whether nobody has to look after that any more
+	ctx    context.Context // of who asked for it
+	uids   []string        // of the holds that were known to live
+	as     Ended           // when, how and by whom
+	proven time.Time       // when every replica was confirmed exporting
+	done   bool            // whether nobody has to look after that any more
 }
 
 // ends reports whether it ends a hold: one that was known to live, or that lived then although that could not be read. One
@@ -63,8 +68,11 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // Open returns the ledger that a store keeps; where is the store's name, for errors. A record that makes no sense is a
 // [*DamagedError]. A store that does not answer is no error: the ledger is stale then, until [Ledger.Refresh] succeeds.
-func Open(ctx context.Context, store Store, where string) (*Ledger, error) {
-	l := &Ledger{store: store, where: where, writing: make(chan struct{}, 1), changed: make(chan struct{})}
+// Observers are told what the ledger writes.
+func Open(ctx context.Context, store Store, where string, observers ...Observer) (*Ledger, error) {
+	l := &Ledger{
+		store: store, where: where, observers: observers, writing: make(chan struct{}, 1), changed: make(chan struct{}),
+	}
 	if err := l.read(ctx); damaged(err) {
 		return nil, err
 	}
@@ -164,10 +172,11 @@ func (l *Ledger) Refresh(ctx context.Context) error {
 		return err
 	}
 	l.mu.Lock()
-	failed := l.writeErr != nil || l.forced != nil
+	failed, waits := l.writeErr != nil, l.forced != nil
 	l.mu.Unlock()
-	if failed {
-		_, _ = l.change(ctx, func(*State, time.Time) (bool, error) { return true, nil }) // Stale tells what came of it.
+	if failed || waits {
+		// What waits is written anyway. Stale tells what came of it.
+		_, _ = l.change(ctx, func(*State, time.Time) (bool, error) { return !waits, nil })
 	}
 	return nil
 }
@@ -187,8 +196,8 @@ func (l *Ledger) change(caller context.Context, step func(*State, time.Time) (bo
 	for {
 		l.mu.Lock()
 		now := time.Now()
+		before, forced := l.state, l.forced
 		last, due := l.effective(now)
-		forced := l.forced
 		l.mu.Unlock()
 		next := last.clone()
 		changed, err := step(&next, now)
@@ -201,12 +210,13 @@ func (l *Ledger) change(caller context.Context, step func(*State, time.Time) (bo
 		if err != nil {
 			return State{}, err
 		}
+		a := &attempt{asker(caller, changed, forced), Change{Before: before, After: next}, record}
 		switch err := l.write(ctx, record); {
 		case err == nil:
-			l.wrote(next, forced)
+			l.wrote(a, forced)
 			return next, nil
 		case !errors.Is(err, ErrConflict):
-			return State{}, l.failed(caller, err)
+			return State{}, l.failed(caller, a, err)
 		}
 		if err := l.read(caller); err != nil {
 			return State{}, &UnavailableError{Err: err}
@@ -241,9 +251,14 @@ func (l *Ledger) written(ctx context.Context, r Record) bool {
 }
 
 // wrote makes a state the last, which includes what waited to be written.
-func (l *Ledger) wrote(s State, waited *forced) {
+func (l *Ledger) wrote(a *attempt, waited *forced) {
+	defer l.tell()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.resolve(a.record)
+	if len(l.observers) > 0 {
+		l.untold = append(l.untold, *a)
+	}
 	if l.writeErr != nil || waited != nil {
 		l.writeErr = nil
 		l.notify()
@@ -251,23 +266,26 @@ func (l *Ledger) wrote(s State, waited *forced) {
 	if l.forced == waited { // Unless there is another by now.
 		l.forced = nil
 	}
-	l.advance(s)
+	l.advance(a.change.After)
 }
 
 // failed is what to say of a write that failed. If its caller did not wait for it, that says nothing of the store.
-func (l *Ledger) failed(caller context.Context, err error) error {
+func (l *Ledger) failed(caller context.Context, a *attempt, err error) error {
 	if tooMany, is := errors.AsType[*TooManyError](err); is {
 		return tooMany
 	}
+	_, uncertain := errors.AsType[*UncertainError](err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if uncertain {
+		l.doubt(a)
+	}
 	if caller.Err() == nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
 		if l.writeErr == nil {
 			l.notify()
 		}
 		l.writeErr = err
 	}
-	_, uncertain := errors.AsType[*UncertainError](err)
 	return &UnavailableError{err, uncertain}
 }
 
@@ -292,8 +310,10 @@ func (l *Ledger) adopt(r Record) error {
 		l.lost(err)
 		return err
 	}
+	defer l.tell()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.resolve(r)
 	if l.readErr != nil {
 		l.readErr = nil
 		l.notify()
