@@ -55,6 +55,8 @@ type Options struct {
 	// AllowSoftToHard lets PAUSED be written over SOFT_PAUSED below 8.10 too, for brokers that are known to have the fix
 	// (zeebe-facts.md 3.5 f).
 	AllowSoftToHard bool
+	// DiskPath is the volume that [Client.Disk] measures, as the brokers' metrics label it; without it none can be.
+	DiskPath string
 	// Transport carries the HTTP requests; if nil, one that keeps connections and heeds no proxy of the environment.
 	Transport http.RoundTripper
 	// Resolver resolves dns+http entries; [net.DefaultResolver] if nil.
@@ -72,6 +74,7 @@ type Client struct {
 	counts  counts
 	allow   bool   // AllowSoftToHard
 	cluster string // ClusterID
+	volume  string // DiskPath
 	memory  *memory
 	logger  *slog.Logger
 }
@@ -85,6 +88,7 @@ func New(o Options) (*Client, error) {
 		timeout: o.RequestTimeout,
 		allow:   o.AllowSoftToHard,
 		cluster: o.ClusterID,
+		volume:  o.DiskPath,
 		logger:  o.Logger,
 		counts:  counts{brokers: o.ClusterSize, partitions: o.Partitions, replicationFactor: o.ReplicationFactor},
 	}
