@@ -15,7 +15,8 @@ const controlHelp = `The embedded cluster: trouble on demand. Send these with cu
 
   /brokers/1/stop                  and start, restart, lose-disk (while it is stopped)
   /brokers/1/hang                  and the other faults: refuse, empty, html, garbage, truncated, slow, flaky,
-                                   swallow, late, show-once, flicker, close, inactive?partition=2
+                                   swallow, late, show-once, flicker, close, inactive?partition=2,
+                                   fill-disk?free=5 (leaves 5%)
   /brokers/1/clear                 ends the broker's fault
   /partitions/2/leader?broker=0    makes a broker lead
 
@@ -79,6 +80,13 @@ func (c *Cluster) postBroker(w http.ResponseWriter, r *http.Request) {
 			break
 		}
 		b.SetFaults(InactiveReplica(partition))
+	case action == "fill-disk":
+		free, parseErr := strconv.ParseFloat(r.URL.Query().Get("free"), 64)
+		if parseErr != nil || !(free >= 0 && free <= 100) {
+			err = errors.New("say how much of the disk is left, in percent, as in fill-disk?free=5")
+			break
+		}
+		b.SetFaults(FillDisk(free))
 	case action == "clear":
 		b.Clear()
 	case action == "stop":

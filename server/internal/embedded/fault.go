@@ -27,6 +27,8 @@ type Fault struct {
 	// inactive is the partition whose replica is inactive, 0 for none.
 	inactive int
 	delay    time.Duration
+	// free is the part of the disk that is left, in percent; nil leaves it as it is.
+	free *float64
 }
 
 // String is the fault's name, for people.

@@ -28,7 +28,7 @@ func (m *management) getHealth(w http.ResponseWriter, r *http.Request) {
 }
 
 // getPrometheus answers with the metrics that tell something of exporting (zeebe-facts.md 3.2) and of the disk.
-func (m *management) getPrometheus(w http.ResponseWriter, _ *http.Request) {
+func (m *management) getPrometheus(w http.ResponseWriter, r *http.Request) {
 	var text strings.Builder
 	gauge := func(name, help string, samples func(sample func(labels string, value int64))) {
 		fmt.Fprintf(&text, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name)
@@ -55,14 +55,10 @@ func (m *management) getPrometheus(w http.ResponseWriter, _ *http.Request) {
 				sample(r.labels(), r.exported)
 			}
 		})
+	m.broker.writeDisks(&text)
 	m.cluster.mu.Unlock()
-	// The disk is made up: what is true of it is the machine's business, and the same for every broker.
-	gauge("disk_total_bytes", "Total space for path",
-		func(sample func(string, int64)) { sample(`path="/usr/local/zeebe/data"`, 32<<30) })
-	gauge("disk_free_bytes", "Usable space for path",
-		func(sample func(string, int64)) { sample(`path="/usr/local/zeebe/data"`, 16<<30) })
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_, _ = w.Write([]byte(text.String())) // a caller that has gone misses nothing
+	_, _ = w.Write([]byte(included(text.String(), r.URL.Query().Get("includedNames")))) // a caller that has gone misses nothing
 }
 
 // labels are the labels of a replica's samples.
