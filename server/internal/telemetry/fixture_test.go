@@ -37,11 +37,11 @@ func status() *reconcile.Status {
 				Expected: []exporting.ExpectedPartition{{ID: first, Replicas: 2, Members: []exporting.BrokerID{"0", "1"}}},
 			},
 			Observations: map[exporting.BrokerID]exporting.Observation{
-				"0": {Readings: []exporting.Reading{
+				"0": {Read: at.Add(-time.Minute), Readings: []exporting.Reading{
 					{Partition: first, Role: exporting.RoleLeader, Phase: exporting.PhasePaused, Processed: exporting.At(70), Exported: exporting.At(28)},
 					{Partition: second, Role: exporting.RoleLeader, Phase: exporting.PhaseExporting, Processed: exporting.At(9), Exported: exporting.At(10)},
 				}},
-				"1": {Err: errors.New("connection refused")},
+				"1": {Failed: at, Err: errors.New("connection refused")},
 			},
 		},
 	}

@@ -47,12 +47,8 @@ func newHooks(o *Options) *Metrics {
 			"How long requests to the brokers and the gateway took.", .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10),
 			[]string{"operation", "outcome"}),
 		passDuration: prometheus.NewHistogram(histogram("reconcile_pass_duration_seconds",
-			"How long the passes of the loop took, each of which looks at every broker and drives those that have to be.",
+			"How long the passes of the loop took: one that drives lasts until every replica has followed, or there is something else to do.",
 			.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60)),
-		lastPass: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "exportgate_reconcile_last_pass_timestamp_seconds",
-			Help: "When the last pass of the loop ended; before the first, when the server began.",
-		}),
 		events: counters("events_total", "What happened to the holds and the cluster. Of several servers over one ledger each counts "+
 			"the same events.", "kind"),
 		ended: counters("holds_ended_total", "Holds that have ended. Of several servers over one ledger each counts the same ones.", "how"),
@@ -82,13 +78,12 @@ func (m *Metrics) begin(o *Options) {
 	for how := hold.Released; how <= hold.Guarded; how++ {
 		m.ended.WithLabelValues(howOf(how))
 	}
-	m.lastPass.SetToCurrentTime()
 }
 
 func (m *Metrics) hooks() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.callsStarted, m.callsHandled, m.callsInFlight, m.callDuration, m.refused, m.connectionsRefused, m.connectionsDisplaced,
-		m.auditFailures, m.brokerDuration, m.passDuration, m.lastPass, m.events, m.ended, m.settling,
+		m.auditFailures, m.brokerDuration, m.passDuration, m.events, m.ended, m.settling,
 	}
 }
 
@@ -139,10 +134,7 @@ func (m *Metrics) BrokerRequest(operation, outcome string, took time.Duration) {
 }
 
 // Passed implements [reconcile.Observer].
-func (m *Metrics) Passed(took time.Duration) {
-	m.passDuration.Observe(took.Seconds())
-	m.lastPass.SetToCurrentTime()
-}
+func (m *Metrics) Passed(took time.Duration) { m.passDuration.Observe(took.Seconds()) }
 
 // Event implements [reconcile.Observer].
 func (m *Metrics) Event(e reconcile.Event) {

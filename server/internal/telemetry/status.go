@@ -1,7 +1,9 @@
 package telemetry
 
 import (
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,9 +17,9 @@ type statusCollector struct {
 	gauges
 	status func() *reconcile.Status
 
-	target, observed, settled, unsettled, foreign, stale                 *prometheus.Desc
-	live, limit, created, renewed, expires, endless, broken, holdSettled *prometheus.Desc
-	topology, expected, replicas, brokerUp, brokerInfo, lag, stalled     *prometheus.Desc
+	target, observed, settled, unsettled, foreign, stale                          *prometheus.Desc
+	live, limit, created, renewed, expires, endless, broken, holdSettled          *prometheus.Desc
+	topology, expected, replicas, brokersRead, brokerUp, brokerInfo, lag, stalled *prometheus.Desc
 }
 
 func newStatusCollector(s *Sources) *statusCollector {
@@ -42,6 +44,8 @@ func newStatusCollector(s *Sources) *statusCollector {
 	c.expected = c.add("expected_replicas", "Replicas that the cluster is configured to have; 0 where nothing tells, and then no pause is possible.")
 	c.replicas = c.add("replicas", "Replicas that ought to be there or were found, by the phase that each showed; UNKNOWN where its "+
 		"broker could not be read the last time.", "phase")
+	c.brokersRead = c.add("brokers_read_timestamp_seconds", "When a broker was read last, or a try to do so failed: it is never long ago "+
+		"while the loop goes on.")
 	c.brokerUp = c.add("broker_up", "1 if the last try to read a broker succeeded.", "broker")
 	c.brokerInfo = c.add("broker_info", "1, for the version that a broker is known to have.", "broker", "version")
 	c.lag = c.add("exporter_lag_records", "Records that the leader of a partition has processed and not yet stored as exported.",
@@ -103,11 +107,14 @@ func (c *statusCollector) brokers(to scrape, view *exporting.View) {
 		expected += p.Replicas
 	}
 	to.gauge(c.expected, float64(expected))
+	var asked time.Time
 	for _, b := range view.Topology.Brokers {
 		o, read := view.Observations[b.ID]
 		to.is(c.brokerUp, read && o.Err == nil, string(b.ID))
 		to.gauge(c.brokerInfo, 1, string(b.ID), b.Version)
+		asked = slices.MaxFunc([]time.Time{asked, o.Read, o.Failed}, time.Time.Compare)
 	}
+	to.moment(c.brokersRead, asked)
 }
 
 func (c *statusCollector) partitions(to scrape, s *reconcile.Status) {

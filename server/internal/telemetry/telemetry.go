@@ -52,7 +52,6 @@ type Metrics struct {
 	auditFailures              prometheus.Counter
 	brokerDuration             *prometheus.HistogramVec
 	passDuration               prometheus.Histogram
-	lastPass                   prometheus.Gauge
 	events, ended              *prometheus.CounterVec
 	settling                   prometheus.Histogram
 }

@@ -45,6 +45,7 @@ func TestStatus(t *testing.T) {
 	const want = `exportgate_broker_info{broker="0",version="8.9.3"} 1
 exportgate_broker_info{broker="1",version=""} 1
 exportgate_broker_up{broker="0"} 1
+exportgate_brokers_read_timestamp_seconds 1.7954892005e+09
 exportgate_expected_replicas 2
 exportgate_exporter_lag_records{partition="1",tenant=""} 42
 exportgate_foreign_pause 1
@@ -68,7 +69,7 @@ exportgate_target_phase{phase="PAUSED"} 1
 exportgate_topology_up 1
 exportgate_unsettled_replicas 1
 `
-	got := series(t, everything(t), "broker_info", "broker_up", "expected", "exporter", "foreign", "hold_b", "hold_c", "hold_e", "hold_r",
+	got := series(t, everything(t), "broker_info", "broker_up", "brokers_read", "expected", "exporter", "foreign", "hold_b", "hold_c", "hold_e", "hold_r",
 		"hold_settled", "holds ", "holds_limit", "ledger", "observed", "partition", "replicas", "settled", "target", "topology", "unsettled")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
