@@ -31,7 +31,8 @@ type Measurement struct {
 }
 
 // Measure measures the disk of every broker that was found, as many at a time as are read at a time, each within the
-// request timeout. It remembers nothing. Where the context ended early, which says nothing of brokers, it returns nil.
+// request timeout. It remembers nothing. Brokers that had not answered when the context ended are left out, because that
+// says more of us than of them.
 func (f *Fanout) Measure(ctx context.Context, disks Disks) map[BrokerID]Measurement {
 	topology := f.View().Topology
 	if topology == nil {
@@ -43,17 +44,16 @@ func (f *Fanout) Measure(ctx context.Context, disks Disks) map[BrokerID]Measurem
 		requests.Go(func() { measured[i] = f.measure(ctx, disks, b) })
 	}
 	requests.Wait()
-	if ctx.Err() != nil {
-		return nil
-	}
 	all := make(map[BrokerID]Measurement, len(measured))
 	for i, b := range topology.Brokers {
-		all[b.ID] = measured[i]
+		if !measured[i].At.IsZero() {
+			all[b.ID] = measured[i]
+		}
 	}
 	return all
 }
 
-// measure measures one broker's disk when it is its turn.
+// measure measures one broker's disk when it is its turn. It returns the zero value where the context ended first.
 func (f *Fanout) measure(ctx context.Context, disks Disks, b Broker) Measurement {
 	if b.Address == "" {
 		return Measurement{Err: errNoAddress, At: time.Now()}
@@ -64,10 +64,13 @@ func (f *Fanout) measure(ctx context.Context, disks Disks, b Broker) Measurement
 		return Measurement{}
 	}
 	defer func() { <-f.slots }()
-	ctx, cancel := context.WithTimeout(ctx, f.opts.RequestTimeout)
+	request, cancel := context.WithTimeout(ctx, f.opts.RequestTimeout)
 	defer cancel()
-	disk, err := disks.Disk(ctx, b)
-	if err == nil && (disk.Total <= 0 || disk.Free < 0 || disk.Free > disk.Total) {
+	disk, err := disks.Disk(request, b)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return Measurement{}
+	case err == nil && (disk.Total <= 0 || disk.Free < 0 || disk.Free > disk.Total):
 		err = errNoDisk
 	}
 	return Measurement{Disk: disk, Err: err, At: time.Now()}
