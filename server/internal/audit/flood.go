@@ -1,0 +1,106 @@
+package audit
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// The bounds of the lines for calls that were turned away, for each minute: whoever may call may not fill a disk, nor push
+// the lines that count out of the files that are kept.
+const (
+	floodWindow    = time.Minute
+	refusedByOne   = 20
+	refusedByAll   = 300
+	maxFlooders    = 1000
+	maxSuppressed  = 20
+	otherAddresses = "other addresses"
+)
+
+// flood counts the calls that were turned away, by address, since the last minute ended.
+type flood struct {
+	since     time.Time
+	lines     int
+	addresses map[string]*refusals
+}
+
+type refusals struct {
+	lines      int
+	suppressed uint64
+}
+
+// admitRefused reports whether a call that was turned away still gets a line of its own.
+func (l *Log) admitRefused(address string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := &l.flood
+	if f.addresses == nil {
+		f.addresses, f.since = map[string]*refusals{}, time.Now()
+	}
+	network := networkOf(address)
+	if _, known := f.addresses[network]; !known && len(f.addresses) >= maxFlooders {
+		network = otherAddresses
+	}
+	r := f.addresses[network]
+	if r == nil {
+		r = &refusals{}
+		f.addresses[network] = r
+	}
+	if r.lines >= refusedByOne || f.lines >= refusedByAll {
+		r.suppressed++
+		return false
+	}
+	r.lines++
+	f.lines++
+	return true
+}
+
+// floodOver begins a new minute, and returns a line for those that had none in the last; nil if there were none.
+func (l *Log) floodOver() *Line {
+	l.mu.Lock()
+	f := l.flood
+	l.flood = flood{}
+	l.mu.Unlock()
+	var most []string
+	for address, r := range f.addresses {
+		if r.suppressed > 0 {
+			most = append(most, address)
+		}
+	}
+	if len(most) == 0 {
+		return nil
+	}
+	slices.SortFunc(most, func(a, b string) int {
+		return cmp.Or(cmp.Compare(f.addresses[b].suppressed, f.addresses[a].suppressed), cmp.Compare(a, b))
+	})
+	suppressed := map[string]uint64{}
+	for i, address := range most {
+		if i >= maxSuppressed {
+			address = otherAddresses
+		}
+		suppressed[address] += f.addresses[most[i]].suppressed
+	}
+	return &Line{Kind: KindRefused, Suppressed: suppressed, Since: f.since.UTC()}
+}
+
+// networkOf is what counts as one caller's address: without the port, and for IPv6 the network, in which one may have any
+// address.
+func networkOf(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if addrPort, withPort := netip.ParseAddrPort(address); withPort == nil {
+		ip, err = addrPort.Addr(), nil
+	}
+	if err != nil {
+		return clip(address)
+	}
+	ip = ip.Unmap().WithZone("")
+	if ip.Is4() {
+		return ip.String()
+	}
+	prefix, err := ip.Prefix(64)
+	if err != nil {
+		return ip.String()
+	}
+	return prefix.String()
+}
