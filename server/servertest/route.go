@@ -15,7 +15,6 @@ import (
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -92,18 +91,22 @@ func address(s *server.Server, door Door) string {
 	return s.HTTPAddr().String()
 }
 
-// Dial opens a route through the door that listens at an address, such as "127.0.0.1:34567". Whoever opened it closes it.
-func Dial(door Door, address string) (Route, error) {
+// Dial opens a route through the door that listens at an address, such as "127.0.0.1:34567", in plaintext and as nobody.
+// Whoever opened it closes it.
+func Dial(door Door, address string) (Route, error) { return DialAs(door, address, Identity{}) }
+
+// DialAs is [Dial] for a client that speaks TLS or proves who it is.
+func DialAs(door Door, address string, who Identity) (Route, error) {
 	switch door {
 	case GRPC:
-		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient(address, who.dialOptions()...)
 		if err != nil {
 			return nil, fmt.Errorf("dial the gRPC door: %w", err)
 		}
 		return &grpcRoute{conn, exportgatev1.NewExportingServiceClient(conn)}, nil
 	case HTTP:
-		base := "http://" + address + "/actuator/exporting"
-		return &httpRoute{base, &http.Client{Transport: &http.Transport{}}}, nil
+		client, scheme := who.client()
+		return &httpRoute{scheme + "://" + address + "/actuator/exporting", client}, nil
 	}
 	return nil, fmt.Errorf("there is no door %q", door)
 }
