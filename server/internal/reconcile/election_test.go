@@ -80,12 +80,26 @@ type fleet struct {
 // inFleet runs a test with two servers, of which the first drives.
 func inFleet(t *testing.T, test func(*fleet)) {
 	t.Helper()
+	inFleetWith(t, func(*exportingtest.Cluster, *reconcile.Options) {}, test)
+}
+
+// inGuardedFleet is inFleet with servers that end pauses where less than 10% of a disk is free.
+func inGuardedFleet(t *testing.T, test func(*fleet)) {
+	t.Helper()
+	inFleetWith(t, func(c *exportingtest.Cluster, o *reconcile.Options) { guards(c, true)(o) }, test)
+}
+
+func inFleetWith(t *testing.T, change func(*exportingtest.Cluster, *reconcile.Options), test func(*fleet)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fleet{office: &office{changed: make(chan struct{})}, t: t, cluster: exportingtest.New(3, 3)}
 		store := hold.NewMemory()
 		serve := func(name string) *proxy {
 			p := &proxy{brokers: &lens{Cluster: f.cluster}, store: &link{Memory: store}}
-			p.rig = runOn(t, f.cluster, p.brokers, p.store, func(o *reconcile.Options) { o.Election = candidate{f.office, name} })
+			p.rig = runOn(t, f.cluster, p.brokers, p.store, func(o *reconcile.Options) {
+				o.Election = candidate{f.office, name}
+				change(f.cluster, o)
+			})
 			return p
 		}
 		f.elect("a")

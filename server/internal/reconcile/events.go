@@ -96,7 +96,7 @@ func (r *Reconciler) event(kind EventKind, id, format string, args ...any) {
 func (r *Reconciler) happened(e Event) {
 	e.Time = time.Now()
 	level := slog.LevelInfo
-	if e.Kind == EventHoldBroken || e.Kind == EventNotSettled {
+	if e.Kind == EventHoldBroken || e.Kind == EventNotSettled || e.Kind == EventDisk {
 		level = slog.LevelWarn
 	}
 	r.log.LogAttrs(r.base, level, "exporting changed", slog.String("event", e.Message), slog.String("hold", e.Hold))
@@ -199,7 +199,9 @@ func ending(e *hold.Ended) string {
 		return "expired"
 	case hold.ResumedElsewhere, hold.Withdrawn:
 		return "has ended: " + e.By
-	case hold.Released, hold.Forced, hold.Replaced, hold.Guarded:
+	case hold.Guarded:
+		return "was " + e.How.String() + ": " + e.By
+	case hold.Released, hold.Forced, hold.Replaced:
 	}
 	return fmt.Sprintf("was %s by %s", e.How, cmp.Or(e.By, "somebody"))
 }

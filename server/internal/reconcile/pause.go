@@ -31,10 +31,10 @@ type PauseRequest struct {
 // at least what it asks for.
 //
 // Before anything is touched it fails with an [*exporting.IncompleteTopologyError], [*exporting.MixedVersionsError],
-// [*exporting.UnsafeTransitionError], [*exporting.SoftPauseUnsupportedError], [*hold.UnavailableError], [*hold.TooManyError]
-// or [ErrShuttingDown]; where a uid is to be renewed also with a [*HoldNotFoundError], [*HoldExpiredError] or
-// [*HoldBrokenError]. Afterwards with a [*NotSettledError], a [*HoldExpiredError] or a [*SupersededError]. If the caller
-// leaves, the call goes on.
+// [*exporting.UnsafeTransitionError], [*exporting.SoftPauseUnsupportedError], [*DiskLowError], [*hold.UnavailableError],
+// [*hold.TooManyError] or [ErrShuttingDown]; where a uid is to be renewed also with a [*HoldNotFoundError],
+// [*HoldExpiredError] or [*HoldBrokenError]. Afterwards with a [*NotSettledError], a [*HoldExpiredError], a
+// [*SupersededError], or a [*HoldBrokenError] if the disk guard ended the hold. If the caller leaves, the call goes on.
 func (r *Reconciler) Pause(ctx context.Context, req PauseRequest) (Result, error) {
 	req.Hold = cmp.Or(req.Hold, hold.Operator)
 	req.OnFailure = cmp.Or(req.OnFailure, r.opts.OnFailure)
@@ -125,10 +125,12 @@ func own(state *hold.State, h *hold.Hold) exporting.Goal {
 // be back.
 func (r *Reconciler) lost(ctx context.Context, c *call, ended *hold.Ended, goal exporting.Goal) error {
 	id := ended.Hold.ID
-	if ended.How == hold.Expired {
+	switch {
+	case ended.How == hold.Expired:
 		return &HoldExpiredError{id, ended.At}
-	}
-	if ended.How != hold.Withdrawn {
+	case ended.How == hold.Guarded:
+		return broken(ended)
+	case ended.How != hold.Withdrawn:
 		return &SupersededError{id}
 	}
 	failed := r.notSettled(id, goal, OutcomeReverting)
@@ -249,6 +251,9 @@ func (r *Reconciler) preflight(ctx context.Context, phase exporting.Phase) (*exp
 		}
 		before = err
 		if _, incomplete := errors.AsType[*exporting.IncompleteTopologyError](err); !incomplete {
+			if err == nil {
+				err = r.roomToPause(ctx)
+			}
 			return view, err
 		}
 		if !sleep(ctx, jitter(wait)) {

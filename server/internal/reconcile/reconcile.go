@@ -33,7 +33,7 @@ const (
 	Keep
 )
 
-// Options of a [Reconciler]. All are required, but for Election, ReportForeign and Observer.
+// Options of a [Reconciler]. All are required, but for Election, ReportForeign, Guard and Observer.
 type Options struct {
 	Fanout *exporting.Fanout
 	Ledger *hold.Ledger
@@ -51,7 +51,9 @@ type Options struct {
 	ReportForeign bool
 	// DefaultTTL is how long a named hold lives that does not say; MaxTTL is the longest that any may ask for.
 	DefaultTTL, MaxTTL time.Duration
-	Logger             *slog.Logger
+	// Guard looks after the brokers' disks while exporting is paused.
+	Guard  Guard
+	Logger *slog.Logger
 	// Observer is told what happens; nil where nobody wants to know.
 	Observer Observer
 }
@@ -64,7 +66,7 @@ func (o *Options) check() error {
 	case o.OnFailure != Revert && o.OnFailure != Keep:
 		return errors.New("what becomes of a failed pause must be said")
 	}
-	return nil
+	return o.Guard.check()
 }
 
 // Reconciler is the loop and the calls that it serves. Its methods may be called by many goroutines at once.
@@ -78,9 +80,10 @@ type Reconciler struct {
 	admit chan struct{} // capacity 1: one pause at a time is checked and placed
 	nudge chan struct{} // capacity 1: a call waits for a pass
 
-	journal  *journal
-	recorder chan struct{} // capacity 1: one goroutine at a time writes what was observed
-	foreign  foreign
+	journal   *journal
+	recorder  chan struct{} // capacity 1: one goroutine at a time writes what was observed
+	foreign   foreign
+	diskGuard *diskGuard
 
 	mu       sync.Mutex
 	ended    bool // no call begins any more
@@ -119,7 +122,7 @@ func New(opts Options) (*Reconciler, error) {
 		opts: opts, made: time.Now(), log: opts.Logger, base: base, stop: stop, admit: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		journal: newJournal(), recorder: make(chan struct{}, 1), seen: make(chan struct{}), sighted: map[string]time.Time{},
 		silences: map[exporting.BrokerID]silence{}, stalls: map[exporting.PartitionID]stall{}, looking: make(chan struct{}, 1),
-		foreign: foreign{report: opts.ReportForeign},
+		foreign: foreign{report: opts.ReportForeign}, diskGuard: newDiskGuard(opts.Guard),
 	}
 	r.recall()
 	return r, nil
@@ -129,6 +132,11 @@ func New(opts Options) (*Reconciler, error) {
 // fails if the ledger belongs to another cluster, or cannot be understood: nothing is done to the brokers then.
 func (r *Reconciler) Run(ctx context.Context) error {
 	defer r.end(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	var guarding sync.WaitGroup
+	defer guarding.Wait()
+	defer stop()
+	guarding.Go(func() { r.guardDisks(ctx) })
 	for ctx.Err() == nil {
 		began := time.Now()
 		o, err := r.pass(ctx)

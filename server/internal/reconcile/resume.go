@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/hold"
@@ -182,7 +183,9 @@ func broken(e *hold.Ended) *HoldBrokenError {
 	err := &HoldBrokenError{e.Hold.ID, hold.Broken, e.Hold.Record.Evidence}
 	switch {
 	case e.How != hold.Released:
-		err.Evidence = append([]string{fmt.Sprintf("it was %s before it was released (%s)", e.How, e.By)}, err.Evidence...)
+		why := func(found string) bool { return found == e.By } // It would be said twice.
+		err.Evidence = append([]string{fmt.Sprintf("it was %s before it was released (%s)", e.How, e.By)},
+			slices.DeleteFunc(slices.Clone(err.Evidence), why)...)
 	case e.Continuity == hold.Unknown:
 		err.Continuity = hold.Unknown
 	}

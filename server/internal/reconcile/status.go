@@ -137,6 +137,7 @@ func (r *Reconciler) warnings(s *Status) []string {
 	for _, partition := range slices.SortedFunc(maps.Keys(s.Stalled), exporting.PartitionID.Compare) {
 		w = append(w, fmt.Sprintf("%s on broker %s is stalled: %s", partition, s.Stalled[partition], StallCure))
 	}
+	w = append(w, r.diskGuard.warnings()...)
 	if r.opts.Election != nil {
 		w = append(w, r.opts.Election.Warnings()...)
 	}
