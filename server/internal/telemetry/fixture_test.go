@@ -53,8 +53,12 @@ func sources() telemetry.Sources {
 		Status: status,
 		Term:   func() (uint64, bool) { return 7, true },
 		Clocks: func() map[string]time.Duration { return map[string]time.Duration{"other": -6 * time.Second} },
-		Disks: func() []telemetry.Disk {
-			return []telemetry.Disk{{Broker: "0", Free: 5e9, Total: 1e11, Measured: at, Low: true}, {Broker: "1"}}
+		Disks: func() []reconcile.DiskState {
+			measured := exporting.Measurement{Disk: exporting.Disk{Free: 5e9, Total: 1e11}, At: at}
+			return []reconcile.DiskState{
+				{Broker: "0", Measurement: measured, Low: true},
+				{Broker: "1", Measurement: exporting.Measurement{Err: errors.New("no such path"), At: at}},
+			}
 		},
 		Certificates: func() []telemetry.Certificate {
 			return []telemetry.Certificate{

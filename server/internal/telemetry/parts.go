@@ -24,7 +24,7 @@ func newPartsCollector(s *Sources) *partsCollector {
 
 	c.free = c.add("broker_disk_free_bytes", "Free space of a broker's disk when it was measured last, which is only while exporting is "+
 		"paused and the disk guard is on.", "broker")
-	c.total = c.add("broker_disk_total_bytes", "Size of a broker's disk, where the broker says.", "broker")
+	c.total = c.add("broker_disk_total_bytes", "Size of a broker's disk.", "broker")
 	c.measured = c.add("broker_disk_measured_timestamp_seconds", "When a broker's disk was measured last.", "broker")
 	c.measurable = c.add("broker_disk_measured", "0 for a broker whose disk ought to be measured and could not be the last time.", "broker")
 	c.low = c.add("broker_disk_low", "1 for a broker on whose disk less is free than the disk guard wants.", "broker")
@@ -83,16 +83,15 @@ func (c *partsCollector) disks(to scrape) {
 		return
 	}
 	for _, d := range c.Disks() {
-		to.is(c.measurable, !d.Measured.IsZero(), d.Broker)
-		if d.Measured.IsZero() {
+		broker := string(d.Broker)
+		to.is(c.measurable, d.Err == nil, broker)
+		if d.Err != nil {
 			continue
 		}
-		to.gauge(c.free, float64(d.Free), d.Broker)
-		if d.Total > 0 {
-			to.gauge(c.total, float64(d.Total), d.Broker)
-		}
-		to.moment(c.measured, d.Measured, d.Broker)
-		to.is(c.low, d.Low, d.Broker)
+		to.gauge(c.free, float64(d.Disk.Free), broker)
+		to.gauge(c.total, float64(d.Disk.Total), broker)
+		to.moment(c.measured, d.At, broker)
+		to.is(c.low, d.Low, broker)
 	}
 }
 

@@ -16,8 +16,8 @@ type Sources struct {
 	Term func() (term uint64, drives bool)
 	// Clocks is how far the clocks of the other servers over one ledger are ahead of this one's, by name.
 	Clocks func() map[string]time.Duration
-	// Disks are the brokers' disks, as they were measured last; empty where nothing was to be measured.
-	Disks func() []Disk
+	// Disks are the brokers' disks, as they were measured last; empty while nothing is to be measured.
+	Disks func() []reconcile.DiskState
 	// Certificates are what the doors show and what this server shows and trusts elsewhere, each with its own Use.
 	Certificates func() []Certificate
 	// Tokens is why the file of tokens could not be read again; nil if it could.
@@ -28,17 +28,6 @@ type Sources struct {
 	Audit func() error
 	// Connections are those that are open, by door.
 	Connections func() map[string]int
-}
-
-// Disk is the disk of a broker.
-type Disk struct {
-	Broker string
-	// Free and Total are in bytes, as of Measured. Total is 0 where the broker does not say. Measured is zero where the
-	// disk could not be measured, and then the rest says nothing.
-	Free, Total uint64
-	Measured    time.Time
-	// Low is true where the guard finds that too little is free.
-	Low bool
 }
 
 // Certificate is a certificate and the authorities that others are checked with.
