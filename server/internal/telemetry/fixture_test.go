@@ -67,7 +67,7 @@ func sources() telemetry.Sources {
 			}
 		},
 		Tokens:      func() error { return errors.New("line 3") },
-		Identity:    func() map[string]bool { return map[string]bool{"https://issuer.example.org": true} },
+		Identity:    func() telemetry.Identity { return telemetry.Identity{Issuer: "https://issuer.example.org", Keys: 2} },
 		Audit:       func() error { return nil },
 		Connections: func() map[string]int { return map[string]int{"http": 3, "grpc": 1} },
 	}

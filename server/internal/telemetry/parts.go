@@ -12,7 +12,7 @@ type partsCollector struct {
 	drives, term, clock                                *prometheus.Desc
 	free, total, measured, measurable, low             *prometheus.Desc
 	notBefore, notAfter, trustNotAfter, reload, tokens *prometheus.Desc
-	provider, audit, connections                       *prometheus.Desc
+	provider, keys, audit, connections                 *prometheus.Desc
 }
 
 func newPartsCollector(s *Sources) *partsCollector {
@@ -36,7 +36,9 @@ func newPartsCollector(s *Sources) *partsCollector {
 	c.reload = c.add("certificate_reload_failed", "1 if the files of certificates cannot be read again, and the old ones are still in use.",
 		"use")
 	c.tokens = c.add("tokens_reload_failed", "1 if the file of tokens cannot be read again, and the old tokens are still in use.")
-	c.provider = c.add("identity_provider_up", "1 if an identity provider's keys are known, so that its tokens can be checked.", "issuer")
+	c.provider = c.add("identity_provider_up", "1 if the keys of an identity provider could be fetched the last time.", "issuer")
+	c.keys = c.add("identity_provider_keys", "Keys of an identity provider that are known; with none, none of its tokens can be checked.",
+		"issuer")
 	c.audit = c.add("audit_up", "1 if the audit log could be written the last time; absent where there is none.")
 	c.connections = c.add("connections", "Open connections.", "door")
 	return c
@@ -49,9 +51,9 @@ func (c *partsCollector) Collect(out chan<- prometheus.Metric) {
 	c.disks(to)
 	c.files(to)
 	if c.Identity != nil {
-		for issuer, up := range c.Identity() {
-			to.is(c.provider, up, issuer)
-		}
+		provider := c.Identity()
+		to.is(c.provider, provider.Err == nil, provider.Issuer)
+		to.gauge(c.keys, float64(provider.Keys), provider.Issuer)
 	}
 	if c.Audit != nil {
 		to.is(c.audit, c.Audit() == nil)

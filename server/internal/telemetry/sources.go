@@ -22,12 +22,21 @@ type Sources struct {
 	Certificates func() []Certificate
 	// Tokens is why the file of tokens could not be read again; nil if it could.
 	Tokens func() error
-	// Identity tells which identity providers can be asked, by issuer.
-	Identity func() map[string]bool
+	// Identity is what is known of the identity provider; nil where none is trusted.
+	Identity func() Identity
 	// Audit is why the audit log could not be written the last time; nil if it could.
 	Audit func() error
 	// Connections are those that are open, by door.
 	Connections func() map[string]int
+}
+
+// Identity is an identity provider.
+type Identity struct {
+	Issuer string
+	// Keys is how many of its keys are known; with none, none of its tokens can be checked. Err is why they could not be
+	// fetched the last time; nil if they could.
+	Keys int
+	Err  error
 }
 
 // Certificate is a certificate and the authorities that others are checked with.

@@ -90,6 +90,7 @@ exportgate_connections{door="grpc"} 1
 exportgate_connections{door="http"} 3
 exportgate_disk_guard{policy="warn"} 1
 exportgate_drives 1
+exportgate_identity_provider_keys{issuer="https://issuer.example.org"} 2
 exportgate_identity_provider_up{issuer="https://issuer.example.org"} 1
 exportgate_server_clock_ahead_seconds{server="other"} -6
 exportgate_term 7
