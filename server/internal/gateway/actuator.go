@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -110,21 +108,19 @@ func (r report) inEnvelope() ([]byte, error) {
 }
 
 // callFailed answers for a call that the service refused or failed.
-func callFailed(ctx context.Context, _ *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, _ *http.Request,
+func callFailed(ctx context.Context, _ *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request,
 	err error,
 ) {
 	if md, ok := runtime.ServerMetadataFromContext(ctx); ok {
 		forwardMetadata(w, md.HeaderMD)
 	}
 	st := statusOf(err)
-	writeFailure(w, m.ContentType(nil), httpStatus(st.Code()), st)
+	writeFailure(w, r, m.ContentType(nil), httpStatus(st.Code()), st)
 }
 
 // writeFailure answers a failure below /exporting.
-func writeFailure(w http.ResponseWriter, media string, code int, st *status.Status) {
-	if st.Code() == codes.Unavailable {
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfter(st)))
-	}
+func writeFailure(w http.ResponseWriter, r *http.Request, media string, code int, st *status.Status) {
+	sayHow(w, r, st)
 	writeBody(w, media, code, envelope{
 		Body:   &envelopeBody{Message: st.Message()},
 		Status: code,

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -30,17 +29,3 @@ func (h *handler) call(method, path string, request proto.Message) http.HandlerF
 		h.calls.ServeHTTP(w, understood.WithContext(ctx))
 	}
 }
-
-// withPeer says who calls: interceptors and the service take the peer of a gRPC call for it.
-func withPeer(ctx context.Context, r *http.Request) context.Context {
-	return peer.NewContext(ctx, &peer.Peer{Addr: peerAddr(r.RemoteAddr)})
-}
-
-// peerAddr is the address of an HTTP client as net/http gives it.
-type peerAddr string
-
-// Network is always "tcp".
-func (peerAddr) Network() string { return "tcp" }
-
-// String is the address with its port.
-func (a peerAddr) String() string { return string(a) }

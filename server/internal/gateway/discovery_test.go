@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -22,6 +23,10 @@ func TestLinks(t *testing.T) {
 			"health":                 map[string]any{"href": root + "/health", "templated": false},
 			"health-path":            map[string]any{"href": root + "/health/{*path}", "templated": true},
 			"info":                   map[string]any{"href": root + "/info", "templated": false},
+			"loggers":                map[string]any{"href": root + "/loggers", "templated": false},
+			"loggers-name":           map[string]any{"href": root + "/loggers/{name}", "templated": true},
+			"openapi":                map[string]any{"href": root + "/openapi", "templated": false},
+			"openapi-ui":             map[string]any{"href": root + "/openapi/ui", "templated": false},
 			"prometheus":             map[string]any{"href": root + "/prometheus", "templated": false},
 		}}
 		for _, slash := range []string{"", "/"} {
@@ -63,16 +68,19 @@ func TestInfo(t *testing.T) {
 		info Info
 		want string
 	}{
-		{Info{}, `{"build": {"name": "exportgate", "version": ""}, "zeebe": {"versions": []}}`},
+		{Info{}, `{"build": {"name": "exportgate", "version": ""}, "schema": {"api": "exportgate.v1"}, "zeebe": {"versions": []}}`},
 		{
-			Info{Version: "v1.2.3", Commit: "abc", ZeebeVersions: []string{"8.8.2", "8.9.0"}},
-			`{"build": {"name": "exportgate", "version": "v1.2.3", "commit": "abc"}, "zeebe": {"versions": ["8.8.2", "8.9.0"]}}`,
+			Info{Version: "v1.2.3", Commit: "abc", LedgerVersion: 1, ZeebeVersions: []string{"8.8.2", "8.9.0"}},
+			`{"build": {"name": "exportgate", "version": "v1.2.3", "commit": "abc"}, "schema": {"api": "exportgate.v1", "ledger": 1},
+				"zeebe": {"versions": ["8.8.2", "8.9.0"]}}`,
 		},
 	}
 	for _, test := range tests {
 		d := openDoor(t, &fake{}, Options{Info: func() Info { return test.info }})
 		got := send(t, http.MethodGet, d.url+"/info", nil)
-		if diff := cmp.Diff(decode(t, test.want), decode(t, got.body)); diff != "" {
+		want := decode(t, test.want)
+		want["go"] = map[string]any{"version": runtime.Version()}
+		if diff := cmp.Diff(want, decode(t, got.body)); diff != "" {
 			t.Errorf("info (-want +got):\n%s", diff)
 		}
 	}

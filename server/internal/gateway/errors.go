@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -85,16 +87,35 @@ func withReason(st *status.Status, reason exportgatev1.ErrorReason, metadata map
 	return detailed
 }
 
+// sayHow tells the client in headers how to come back from a failure. A limit of calls says when; one of holds has no time.
+func sayHow(w http.ResponseWriter, r *http.Request, st *status.Status) {
+	_, timed := delayOf(st)
+	switch {
+	case st.Code() == codes.Unauthenticated:
+		w.Header().Set("Www-Authenticate", challenge(r))
+	case st.Code() == codes.Unavailable, st.Code() == codes.ResourceExhausted && timed:
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter(st)))
+	}
+}
+
 // retryAfter is how many seconds a client should wait: what the service says, else the default. Never 0, which clients
 // take for at once.
 func retryAfter(st *status.Status) int {
 	const unsaid = 5 // about the time in which a broker that restarts, or another pass of the reconciler, shows
-	for _, detail := range st.Details() {
-		if retry, ok := detail.(*errdetails.RetryInfo); ok && retry.GetRetryDelay().IsValid() {
-			return max(1, int(math.Ceil(retry.GetRetryDelay().AsDuration().Seconds())))
-		}
+	if delay, ok := delayOf(st); ok {
+		return max(1, int(math.Ceil(delay.Seconds())))
 	}
 	return unsaid
+}
+
+// delayOf is after what time a status says to try again, if it does.
+func delayOf(st *status.Status) (time.Duration, bool) {
+	for _, detail := range st.Details() {
+		if retry, ok := detail.(*errdetails.RetryInfo); ok && retry.GetRetryDelay().IsValid() {
+			return retry.GetRetryDelay().AsDuration(), true
+		}
+	}
+	return 0, false
 }
 
 // statusJSON is the google.rpc.Status as protobuf JSON. A detail of an unknown type, or text that is not UTF-8, cannot

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +58,11 @@ func TestReasons(t *testing.T) {
 		exportgatev1.ErrorReason_ERROR_REASON_HELD_BY_OTHERS:         {refused},
 		exportgatev1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE:      {unavailable, {codes.DeadlineExceeded, 504}},
 		exportgatev1.ErrorReason_ERROR_REASON_TOO_MANY_HOLDS:         {{codes.ResourceExhausted, 429}},
+		exportgatev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED:        {{codes.Unauthenticated, 401}},
+		exportgatev1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:      {{codes.PermissionDenied, 403}},
+		exportgatev1.ErrorReason_ERROR_REASON_TOO_MANY_CALLS:         {{codes.ResourceExhausted, 429}},
+		exportgatev1.ErrorReason_ERROR_REASON_AUDIT_UNAVAILABLE:      {unavailable},
+		exportgatev1.ErrorReason_ERROR_REASON_IDENTITY_UNAVAILABLE:   {unavailable},
 	}
 	service := &fake{}
 	d := openDoor(t, service, Options{})
@@ -96,28 +100,36 @@ func TestReasons(t *testing.T) {
 func TestRetryAfter(t *testing.T) {
 	tests := []struct {
 		name  string
+		code  codes.Code
 		delay *durationpb.Duration
-		want  int
+		want  string
 	}{
-		{"unsaid", nil, 5},
-		{"whole seconds", durationpb.New(30 * time.Second), 30},
-		{"rounded up", durationpb.New(1500 * time.Millisecond), 2},
-		{"at once", durationpb.New(0), 1},
-		{"in the past", durationpb.New(-time.Minute), 1},
+		{"unsaid", codes.Unavailable, nil, "5"},
+		{"whole seconds", codes.Unavailable, durationpb.New(30 * time.Second), "30"},
+		{"rounded up", codes.Unavailable, durationpb.New(1500 * time.Millisecond), "2"},
+		{"at once", codes.Unavailable, durationpb.New(0), "1"},
+		{"in the past", codes.Unavailable, durationpb.New(-time.Minute), "1"},
+		{"of a limit", codes.ResourceExhausted, durationpb.New(1500 * time.Millisecond), "2"},
+		{"of a limit that no time lifts", codes.ResourceExhausted, nil, ""},
+		{"of another failure", codes.Internal, durationpb.New(time.Second), ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			st := status.New(codes.Unavailable, "later")
+			st := status.New(test.code, "later")
 			if test.delay != nil {
 				var err error
 				if st, err = st.WithDetails(&errdetails.RetryInfo{RetryDelay: test.delay}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			d := openDoor(t, &fake{answer: func(context.Context) error { return st.Err() }}, Options{})
-			got := send(t, http.MethodGet, d.url+"/exporting", nil).header.Get("Retry-After")
-			if got != strconv.Itoa(test.want) {
-				t.Errorf("Retry-After is %s, want %d", got, test.want)
+			d := openDoor(t, &fake{answer: func(context.Context) error { return st.Err() }}, Options{
+				Admit: func(ctx context.Context, _ string) (context.Context, func(error), error) { return ctx, nil, st.Err() },
+			})
+			for _, path := range []string{"/exporting", "/exporting/watch", "/info"} {
+				got := send(t, http.MethodGet, d.url+path, nil).header.Get("Retry-After")
+				if got != test.want {
+					t.Errorf("Retry-After of %s is %q, want %q", path, got, test.want)
+				}
 			}
 		})
 	}

@@ -27,15 +27,43 @@ import (
 	"google.golang.org/grpc/status"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/logging"
 )
 
 // Options are what [New] needs. Conn, Timeout, Draining, Info, Health, Metrics and Logger are required.
 type Options struct {
 	// Conn leads to the exporting service, through the interceptors that guard it. Streams whose messages have the same
 	// *Status, by its pointer, share the work of encoding it, and nobody may change it. Its calls carry the HTTP client's
-	// address as a [google.golang.org/grpc/peer.Peer] in their context, and as metadata the keys "user-agent" and
-	// "x-request-id" where the client sent them; nothing else of the client's headers.
+	// address, and its certificate as [google.golang.org/grpc/credentials.TLSInfo], as a [google.golang.org/grpc/peer.Peer] in
+	// their context, and as metadata the keys "authorization", "user-agent", "x-request-id", "traceparent" and "tracestate"
+	// where the client sent them; nothing else of the client's headers.
 	Conn grpc.ClientConnInterface
+	// Admit lets in what does not go through Conn, or says with a status why not. The operation is a method and a path below
+	// the base path, as in "POST /loggers"; HEAD counts as GET, and what is below a path as the path itself, but for /exporting.
+	// The context has the peer, and the metadata as what came in. end is called once, with what became of it: before the answer
+	// where something was changed, after it else. Nil lets everybody in.
+	Admit func(ctx context.Context, operation string) (_ context.Context, end func(error), _ error)
+	// Allows tells whether a caller may do something that it does not do now, and leaves no trace of the question. Operations are
+	// those of Admit, and full names of gRPC methods. Nil allows everything.
+	Allows func(ctx context.Context, operation string) bool
+	// Refused is told of what was turned away at the door because a web page may have sent it, before anything looked at who
+	// calls. The error is a status; the ErrorInfo's metadata has as "cause" either "host" or "cross-origin". The operation is as
+	// for Allows, or "unknown". May be nil.
+	Refused func(ctx context.Context, operation string, err error)
+	// Loopback tells that the door listens on loopback, where a request must name a host that is: localhost, what is below it, an
+	// address of loopback, or one of Hosts.
+	Loopback bool
+	// Hosts are names by which the server may be asked for. On a door that is not on loopback, none allows all of them; if there
+	// are some, IP addresses are allowed as well, by which probes come.
+	Hosts []string
+	// Exposure is which endpoints there are.
+	Exposure Exposure
+	// Details is who sees the components of the health. The zero value is [DetailsWhenAuthorized].
+	Details Details
+	// Loggers are the levels that the loggers endpoint changes; without, there is no such endpoint.
+	Loggers *logging.Levels
+	// Bearer tells that callers may prove who they are with a bearer token, for the API's description.
+	Bearer bool
 	// BasePath is where the endpoints are: "/actuator", "/orchestration/actuator"; "" or "/" for the root.
 	BasePath string
 	// Response is the form of a successful answer to a POST. The zero value is [ResponseEnvelope].
@@ -66,9 +94,19 @@ type handler struct {
 	draining  context.Context
 	heartbeat time.Duration // between two heartbeats of a stream
 	writing   time.Duration // for a client to take a message of a stream
+	admit     func(context.Context, string) (context.Context, func(error), error)
+	allows    func(context.Context, string) bool
+	refused   func(context.Context, string, error)
+	hosts     hosts
+	origins   *http.CrossOriginProtection
+	exposure  Exposure
+	details   Details
+	loggers   *logging.Levels
 	info      func() Info
 	health    func(context.Context) Health
 	metrics   http.Handler
+	document  document
+	page      page
 	logger    *slog.Logger
 	calls     *runtime.ServeMux
 	client    exportgatev1.ExportingServiceClient
@@ -79,28 +117,19 @@ type handler struct {
 // New returns the handler of the whole HTTP door. It keeps no state between requests but the JSON of the last status that
 // a stream sent, and there may be several in a process. It leaves the limits of time to the server: see [NewServer].
 func New(o Options) (http.Handler, error) {
-	base, err := cleanBase(o.BasePath)
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	known, err := newHosts(o.Loopback, o.Hosts)
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case o.Conn == nil || o.Draining == nil || o.Info == nil || o.Health == nil || o.Metrics == nil || o.Logger == nil:
-		return nil, errors.New("gateway: Conn, Draining, Info, Health, Metrics and Logger are required")
-	case o.Timeout <= 0:
-		return nil, fmt.Errorf("gateway: the timeout must be positive, not %s", o.Timeout)
-	}
-	switch o.Response {
-	case ResponseEnvelope, ResponseNoContent:
-	case "":
-		o.Response = ResponseEnvelope
-	default:
-		return nil, fmt.Errorf("gateway: the response is %q, but must be %q or %q", o.Response, ResponseEnvelope,
-			ResponseNoContent)
-	}
 	h := &handler{
-		base: base, response: o.Response, timeout: o.Timeout, draining: o.Draining, info: o.Info, health: o.Health, metrics: o.Metrics,
-		heartbeat: cmp.Or(o.heartbeat, heartbeat), writing: cmp.Or(o.writing, writing), logger: o.Logger,
-		calls: newMux(), client: exportgatev1.NewExportingServiceClient(o.Conn), messages: newMessages(),
+		base: o.BasePath, response: o.Response, timeout: o.Timeout, draining: o.Draining,
+		heartbeat: cmp.Or(o.heartbeat, heartbeat), writing: cmp.Or(o.writing, writing),
+		admit: o.Admit, allows: o.Allows, refused: o.Refused, hosts: known, origins: http.NewCrossOriginProtection(),
+		exposure: o.Exposure, details: o.Details, loggers: o.Loggers, info: o.Info, health: o.Health, metrics: o.Metrics,
+		logger: o.Logger, calls: newMux(), client: exportgatev1.NewExportingServiceClient(o.Conn), messages: newMessages(),
 	}
 	if err := exportgatev1.RegisterExportingServiceHandlerClient(context.Background(), h.calls, h.client); err != nil {
 		return nil, fmt.Errorf("gateway: register the generated routes: %w", err)
@@ -108,7 +137,42 @@ func New(o Options) (http.Handler, error) {
 	if h.routes, err = h.newRoutes(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	if h.document, err = newDocument(h, o.Bearer); err != nil {
+		return nil, fmt.Errorf("gateway: describe the API: %w", err)
+	}
+	if h.page, err = newPage(h.document); err != nil {
+		return nil, fmt.Errorf("gateway: describe the API: %w", err)
+	}
 	return h, nil
+}
+
+// complete checks the options, and fills in what they leave out.
+func (o *Options) complete() (err error) {
+	switch {
+	case o.Conn == nil || o.Draining == nil || o.Info == nil || o.Health == nil || o.Metrics == nil || o.Logger == nil:
+		return errors.New("gateway: Conn, Draining, Info, Health, Metrics and Logger are required")
+	case o.Timeout <= 0:
+		return fmt.Errorf("gateway: the timeout must be positive, not %s", o.Timeout)
+	}
+	if o.BasePath, err = cleanBase(o.BasePath); err != nil {
+		return err
+	}
+	if o.Response = cmp.Or(o.Response, ResponseEnvelope); o.Response != ResponseEnvelope && o.Response != ResponseNoContent {
+		return fmt.Errorf("gateway: the response is %q, but must be %q or %q", o.Response, ResponseEnvelope, ResponseNoContent)
+	}
+	if o.Admit == nil {
+		o.Admit = admitAll
+	}
+	if o.Allows == nil {
+		o.Allows = func(context.Context, string) bool { return true }
+	}
+	if o.Refused == nil {
+		o.Refused = func(context.Context, string, error) {}
+	}
+	if o.Details, err = o.Details.complete(); err != nil {
+		return err
+	}
+	return o.Exposure.check()
 }
 
 // newMux configures grpc-gateway. Routing, parameters and headers are settled before it sees a request; what remains
@@ -133,40 +197,71 @@ func newMux() *runtime.ServeMux {
 	return runtime.NewServeMux(options...)
 }
 
-// ServeHTTP settles everything that can be settled without the service, and refuses what is wrong.
+// ServeHTTP settles everything that can be settled without knowing who calls, and refuses what is wrong.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer drainBody(w, r)
 	defer h.recoverPanic(w, r)
-	setCommonHeaders(w)
+	setCommonHeaders(w, r)
 	announceEnd(w, r)
 
-	path, ok := h.below(r.URL.EscapedPath())
-	if !ok {
-		h.refuse(w, r, http.StatusNotFound, status.New(codes.Unimplemented,
-			"there is nothing here: the endpoints are below "+h.base+"/, and GET "+h.base+"/ lists them"))
+	path, inside := h.below(r.URL.EscapedPath())
+	rt, found := h.route(path, r)
+	found = found && inside
+	if st := h.hosts.check(r); st != nil {
+		h.turnAway(w, r, rt, http.StatusMisdirectedRequest, st)
 		return
 	}
-	rt, ok := h.routes[path]
 	switch {
-	case !ok && isExporting(path):
-		h.refuse(w, r, http.StatusNotFound, status.Newf(codes.Unimplemented, "there is no such operation: there are "+
-			"POST %[1]s/exporting/pause (softly with ?soft=true), POST %[1]s/exporting/resume, GET %[1]s/exporting and "+
-			"GET %[1]s/exporting/watch", h.base))
-	case !ok:
-		h.refuse(w, r, http.StatusNotFound, status.Newf(codes.Unimplemented,
-			"there is no such endpoint: GET %s/ lists those that there are", h.base))
+	case !found:
+		h.refuse(w, r, http.StatusNotFound, h.nothingAt(path, inside))
+		return
 	case r.Method == http.MethodOptions:
 		w.Header().Set("Allow", rt.allow())
 		w.WriteHeader(http.StatusNoContent)
+		return
 	case !rt.takes(r.Method):
 		w.Header().Set("Allow", rt.allow())
 		h.refuse(w, r, http.StatusMethodNotAllowed, status.Newf(codes.Unimplemented, "%s is not taken here, %s is",
 			clip(r.Method), rt.methods[0]))
-	case !emptyBody(w, r):
+		return
+	}
+	if st := h.hosts.checkOrigin(h.origins, r); st != nil {
+		h.turnAway(w, r, rt, http.StatusForbidden, st)
+		return
+	}
+	takesBody := rt.body && r.Method == http.MethodPost
+	if st := checkAuthorization(r); st != nil {
+		h.refuse(w, r, http.StatusBadRequest, st)
+	} else if !takesBody && !emptyBody(w, r) {
 		h.refuse(w, r, http.StatusBadRequest, invalid("", "no body is taken: parameters belong in the query"))
-	default:
+	} else {
 		rt.serve(w, r)
 	}
+}
+
+// nothingAt says where there is something.
+func (h *handler) nothingAt(path string, inside bool) *status.Status {
+	switch {
+	case !inside:
+		return status.New(codes.Unimplemented,
+			"there is nothing here: the endpoints are below "+h.base+"/, and GET "+h.base+"/ lists them")
+	case isExporting(path) && h.has(idExporting):
+		return status.Newf(codes.Unimplemented, "there is no such operation: there are "+
+			"POST %[1]s/exporting/pause (softly with ?soft=true), POST %[1]s/exporting/resume, GET %[1]s/exporting and "+
+			"GET %[1]s/exporting/watch", h.base)
+	}
+	return status.Newf(codes.Unimplemented, "there is no such endpoint: GET %s/ lists those that there are", h.base)
+}
+
+// turnAway refuses what a web page may have sent.
+func (h *handler) turnAway(w http.ResponseWriter, r *http.Request, rt route, code int, st *status.Status) {
+	h.refused(asCall(r.Context(), r), rt.operation(r.Method), st.Err())
+	h.refuse(w, r, code, st)
+}
+
+// fail answers for what was admitted and failed, or was not admitted.
+func (h *handler) fail(w http.ResponseWriter, r *http.Request, st *status.Status) {
+	h.refuse(w, r, httpStatus(st.Code()), st)
 }
 
 // refuse answers a request that did not reach the service.
@@ -174,9 +269,10 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, code int, st *s
 	h.logger.DebugContext(r.Context(), "refused a request", "method", r.Method, "path", r.URL.Path, "peer", r.RemoteAddr,
 		"status", code, "message", st.Message())
 	if path, ok := h.below(r.URL.EscapedPath()); ok && isExporting(path) {
-		writeFailure(w, negotiate(r.Header.Values("Accept")), code, st)
+		writeFailure(w, r, negotiate(r.Header.Values("Accept")), code, st)
 		return
 	}
+	sayHow(w, r, st)
 	writeJSON(w, r, code, newBootError(r, code, st.Message()))
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"net/textproto"
+	"strings"
 
 	"google.golang.org/grpc/metadata"
 )
@@ -10,38 +11,46 @@ import (
 // The headers that pass between HTTP and gRPC, and no others: what a client could slip into the metadata, a service
 // might take for the word of the server (edges.md 2.2, trap 9).
 const (
-	headerUserAgent = "User-Agent"
-	headerRequestID = "X-Request-Id"
+	headerAuthorization = "Authorization"
+	headerUserAgent     = "User-Agent"
+	headerRequestID     = "X-Request-Id"
+	headerTraceParent   = "Traceparent"
+	headerTraceState    = "Tracestate"
 )
-
-// setCommonHeaders sets what every answer has: states must not be cached, and JSON must not be taken for a page.
-func setCommonHeaders(w http.ResponseWriter) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-}
 
 // innerHeaders are the headers of the request that grpc-gateway sees. The Accept header is settled, and the
 // Content-Type is set because grpc-gateway logs what it cannot parse.
 func innerHeaders(r *http.Request) http.Header {
-	headers := http.Header{
-		"Accept":       {negotiate(r.Header.Values("Accept"))},
-		"Content-Type": {mediaJSON},
+	headers := passedOn(r)
+	headers.Set("Accept", negotiate(r.Header.Values("Accept")))
+	headers.Set("Content-Type", mediaJSON)
+	if timeout := r.Header.Get("Grpc-Timeout"); timeout != "" && printable(timeout) {
+		headers.Set("Grpc-Timeout", timeout)
 	}
-	for _, name := range []string{headerUserAgent, headerRequestID, "Grpc-Timeout"} {
-		if value := r.Header.Get(name); value != "" && printable(value) {
+	return headers
+}
+
+// passedOn are the client's headers that reach the interceptors, each with one value.
+func passedOn(r *http.Request) http.Header {
+	headers := http.Header{}
+	for _, name := range []string{headerAuthorization, headerUserAgent, headerRequestID, headerTraceParent, headerTraceState} {
+		value := r.Header.Get(name)
+		if name == headerTraceState { // A list, which may come in several lines (W3C Trace Context, 3.3.1.1).
+			value = strings.Join(r.Header.Values(name), ",")
+		}
+		if value != "" && printable(value) {
 			headers.Set(name, value)
 		}
 	}
 	return headers
 }
 
-// incomingHeader says under which metadata key a request header reaches the service.
+// incomingHeader says under which metadata key a request header reaches the service. Authorization is not here:
+// grpc-gateway passes it on by itself, and would do it twice.
 func incomingHeader(name string) (string, bool) {
-	switch textproto.CanonicalMIMEHeaderKey(name) {
-	case headerUserAgent:
-		return "user-agent", true
-	case headerRequestID:
-		return "x-request-id", true
+	switch name = textproto.CanonicalMIMEHeaderKey(name); name {
+	case headerUserAgent, headerRequestID, headerTraceParent, headerTraceState:
+		return strings.ToLower(name), true
 	}
 	return "", false
 }

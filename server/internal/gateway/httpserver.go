@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -18,6 +19,8 @@ type ServerOptions struct {
 	// Logger takes, at debug level, what net/http has to say of connections: anybody who reaches the port can make it
 	// say things.
 	Logger *slog.Logger
+	// TLS is how the server speaks TLS, in HTTP/2 where its NextProtos have "h2". Nil for none.
+	TLS *tls.Config
 }
 
 // Server is an [http.Server] that also answers clients whose header does not come. Use Serve; the other ways to start
@@ -43,15 +46,21 @@ func NewServer(handler http.Handler, o ServerOptions) *Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		TLSConfig:         o.TLS,
 		ConnState:         trackConn,
 	}}
 }
 
 // Serve answers requests on a listener until [http.Server.Shutdown] or [http.Server.Close], and closes the listener.
-func (s *Server) Serve(l net.Listener) error { return s.Server.Serve(listener{l}) }
+func (s *Server) Serve(l net.Listener) error {
+	if s.TLSConfig != nil {
+		return s.Server.Serve(tls.NewListener(l, s.TLSConfig))
+	}
+	return s.Server.Serve(listener{l})
+}
 
 // listener makes its connections say that a header came too slowly, where net/http just hangs up: a client behind a
-// broken network then knows what happened.
+// broken network then knows what happened. It is for connections without TLS, where that can be said to anybody.
 type listener struct{ net.Listener }
 
 // Accept waits for the next connection.

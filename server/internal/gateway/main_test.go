@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/logging"
 )
 
 func TestMain(m *testing.M) {
@@ -124,10 +125,15 @@ func openDoor(tb testing.TB, service *fake, o Options, adjust ...func(*Server)) 
 		o.Info = func() Info { return Info{} }
 	}
 	if o.Health == nil {
-		o.Health = func(context.Context) Health { return Health{Liveness: HealthUp, Readiness: HealthUp} }
+		o.Health = func(context.Context) Health {
+			return Health{Liveness: HealthUp, Readiness: HealthUp, Startup: HealthUp}
+		}
 	}
 	if o.Metrics == nil {
-		o.Metrics = http.NotFoundHandler()
+		o.Metrics = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	}
+	if o.Loggers == nil {
+		o.Loggers = logging.New(io.Discard, logging.Text, slog.LevelInfo)
 	}
 	if o.Logger == nil {
 		o.Logger = discard()

@@ -61,11 +61,13 @@ func TestNegotiateStream(t *testing.T) {
 	}
 }
 
-// TestMediaTypes proves that every answer with a body but a stream has the negotiated type, and that nothing is ever 406.
+// TestMediaTypes proves that every answer with a body but a stream, a page and metrics has the negotiated type, and that nothing is ever 406.
 func TestMediaTypes(t *testing.T) {
 	d := openDoor(t, &fake{}, Options{})
 	targets := paths()
-	delete(targets, pathWatch)
+	for _, path := range []string{pathWatch, "/prometheus", "/openapi", "/openapi/ui"} {
+		delete(targets, path)
+	}
 	targets["/nothing"], targets["/exporting/nothing"] = []string{http.MethodGet}, []string{http.MethodPost}
 	for path, methods := range targets {
 		method := methods[0]

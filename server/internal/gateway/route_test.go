@@ -18,8 +18,10 @@ import (
 func paths() map[string][]string {
 	read, write := []string{http.MethodGet, http.MethodHead}, []string{http.MethodPost}
 	return map[string][]string{
-		"": read, "/health": read, "/health/liveness": read, "/health/readiness": read, "/info": read,
-		"/exporting": read, "/exporting/pause": write, "/exporting/resume": write, "/exporting/watch": {http.MethodGet},
+		"": read, "/health": read, "/health/liveness": read, "/health/readiness": read, "/health/startup": read,
+		"/health/ping": read, "/info": read, "/prometheus": read, "/openapi": read, "/openapi/ui": read, "/loggers": read,
+		"/loggers/ROOT": {http.MethodGet, http.MethodHead, http.MethodPost},
+		"/exporting":    read, "/exporting/pause": write, "/exporting/resume": write, "/exporting/watch": {http.MethodGet},
 	}
 }
 
@@ -51,13 +53,15 @@ func TestMethods(t *testing.T) {
 				switch {
 				case method == http.MethodOptions:
 					want = http.StatusNoContent
+				case method == http.MethodPost && strings.HasPrefix(path, "/loggers/"):
+					want = http.StatusBadRequest // without a body
 				case slices.Contains(taken, method):
 					want = http.StatusOK
 				}
 				if got.code != want {
 					t.Errorf("%s %s answered %d, want %d", method, path+slash, got.code, want)
 				}
-				if allowed := got.header.Get("Allow"); want != http.StatusOK && allowed != allow {
+				if allowed := got.header.Get("Allow"); want != http.StatusOK && want != http.StatusBadRequest && allowed != allow {
 					t.Errorf("%s %s: Allow is %q, want %q", method, path+slash, allowed, allow)
 				}
 				if method == http.MethodHead && got.body != "" {
@@ -94,7 +98,10 @@ func TestUnknownPaths(t *testing.T) {
 		{"/actuator//exporting/pause", boot},
 		{"//actuator/exporting/pause", boot},
 		{"/actuator/exportings", boot},
-		{"/actuator/health/db", boot},
+		{"/actuator/health/db/x", boot},
+		{"/actuator/health//", boot},
+		{"/actuator/health/*/", boot},
+		{"/actuator/loggers/a/b", boot},
 		{"/actuator/partitions", boot},
 		{"/actuators/exporting/pause", boot},
 		{"/exporting/pause", boot},

@@ -54,7 +54,7 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 	late.Stop()
 	if err != nil {
 		st := ending(ctx, err)
-		writeFailure(w, negotiate(r.Header.Values("Accept")), httpStatus(st.Code()), st)
+		writeFailure(w, r, negotiate(r.Header.Values("Accept")), httpStatus(st.Code()), st)
 		return
 	}
 
