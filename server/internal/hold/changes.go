@@ -18,8 +18,8 @@ type Placed struct {
 }
 
 // Place places a hold, or renews the live one of the same id and phase, which keeps its uid, owner and times, but for one:
-// it never ends earlier. A live hold of another phase is replaced. It fails with [ErrOvertaken], a [*TooManyError] or an
-// [*UnavailableError].
+// it never ends earlier. A live hold of another phase is replaced. It fails with [ErrOvertaken], a [*NotOwnerError], a [*TooManyError]
+// or an [*UnavailableError].
 func (l *Ledger) Place(ctx context.Context, p Placing) (placed Placed, err error) {
 	_, err = l.change(ctx, func(s *State, now time.Time) (bool, error) {
 		placed.Hold, placed.Renewed, err = s.place(p, now)
@@ -28,13 +28,29 @@ func (l *Ledger) Place(ctx context.Context, p Placing) (placed Placed, err error
 	return placed, err
 }
 
-// Renew extends the live hold of a uid, if there is one; else it returns nil. It fails with an [*UnavailableError].
-func (l *Ledger) Renew(ctx context.Context, uid string, ttl time.Duration) (renewed *Hold, err error) {
+// Renewing asks for more time for a hold.
+type Renewing struct {
+	UID string
+	// TTL is how long it lives from now on at least; 0 is for ever.
+	TTL time.Duration
+	// By is who asks. OwnOnly refuses a hold that is not theirs.
+	By      string
+	OwnOnly bool
+}
+
+// Renew extends the live hold of a uid, if there is one; else it returns nil. It fails with a [*NotOwnerError] or an
+// [*UnavailableError].
+func (l *Ledger) Renew(ctx context.Context, req Renewing) (renewed *Hold, err error) {
 	_, err = l.decide(ctx, func(s *State, now time.Time) (bool, error) {
 		renewed = nil
-		h, live := s.FindUID(uid)
+		if req.OwnOnly {
+			if err := s.CheckOwnerUID(req.UID, req.By); err != nil {
+				return false, err
+			}
+		}
+		h, live := s.FindUID(req.UID)
 		if live {
-			renewed = new(s.extend(h, ttl, now))
+			renewed = new(s.extend(h, req.TTL, now))
 		}
 		return live, nil
 	})
@@ -54,6 +70,8 @@ type Release struct {
 // Releasing asks for the end of a hold.
 type Releasing struct {
 	ID, By string
+	// OwnOnly refuses a hold that is not theirs who ask.
+	OwnOnly bool
 	// Judged is the uid of the live hold that was judged before, empty if there was none; Verdict and Findings are the
 	// judgement of that moment.
 	Judged   string
@@ -62,11 +80,16 @@ type Releasing struct {
 }
 
 // Release ends a hold, if it lives, and asks that the cluster go back to what the others ask for: with none left, also
-// the pauses that somebody else made end, for which the anonymous hold need not live. It fails with an
-// [*UnavailableError], or with [ErrOvertaken] if the live hold is not the one that was judged.
+// the pauses that somebody else made end, for which the anonymous hold need not live. It fails with a
+// [*NotOwnerError], an [*UnavailableError], or with [ErrOvertaken] if the live hold is not the one that was judged.
 func (l *Ledger) Release(ctx context.Context, req Releasing) (r Release, err error) {
 	r.State, err = l.decide(ctx, func(s *State, now time.Time) (bool, error) {
 		r.Ended = nil
+		if req.OwnOnly {
+			if err := s.CheckOwner(req.ID, req.By); err != nil {
+				return false, err
+			}
+		}
 		h, live := s.Find(req.ID)
 		if h.UID != req.Judged {
 			return false, ErrOvertaken

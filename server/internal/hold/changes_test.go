@@ -43,18 +43,18 @@ func TestLedgerRenew(t *testing.T) {
 		l, memory := opened(t)
 		h := placed(t, l, "a", soft, time.Hour)
 		<-time.After(time.Minute)
-		renewed, err := l.Renew(t.Context(), h.UID, time.Hour)
+		renewed, err := l.Renew(t.Context(), Renewing{UID: h.UID, TTL: time.Hour})
 		if err != nil || renewed == nil || !renewed.Expires.Equal(h.Expires.Add(time.Minute)) {
 			t.Fatalf("error %v, renewed %+v", err, renewed)
 		}
 		if diff := compare([]Hold{*renewed}, lastIn(t, memory).Holds); diff != "" {
 			t.Errorf("written (-want +got):\n%s", diff)
 		}
-		if renewed, err := l.Renew(t.Context(), "a", time.Hour); err != nil || renewed != nil {
+		if renewed, err := l.Renew(t.Context(), Renewing{UID: "a", TTL: time.Hour}); err != nil || renewed != nil {
 			t.Errorf("an id: error %v, renewed %+v", err, renewed)
 		}
 		<-time.After(time.Hour)
-		if renewed, err := l.Renew(t.Context(), h.UID, time.Hour); err != nil || renewed != nil {
+		if renewed, err := l.Renew(t.Context(), Renewing{UID: h.UID, TTL: time.Hour}); err != nil || renewed != nil {
 			t.Errorf("once it is over: error %v, renewed %+v", err, renewed)
 		}
 	})

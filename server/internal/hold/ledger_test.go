@@ -174,7 +174,7 @@ func TestOvertakenByAnotherLedger(t *testing.T) {
 	a, b := placed(t, l, "a", soft, 0), placed(t, l, "b", soft, 0)
 	refresh(t, other)
 	released(t, other, "a")
-	if renewed, err := l.Renew(t.Context(), a.UID, time.Hour); err != nil || renewed != nil {
+	if renewed, err := l.Renew(t.Context(), Renewing{UID: a.UID, TTL: time.Hour}); err != nil || renewed != nil {
 		t.Errorf("error %v, renewed what is released: %+v", err, renewed)
 	}
 	placed(t, other, "b", hard, 0)
@@ -188,7 +188,7 @@ func TestNotHeardOf(t *testing.T) {
 	l, memory := opened(t)
 	other := openedOn(t, memory)
 	a := placed(t, other, "a", soft, time.Minute)
-	if renewed, err := l.Renew(t.Context(), a.UID, time.Hour); err != nil || renewed == nil {
+	if renewed, err := l.Renew(t.Context(), Renewing{UID: a.UID, TTL: time.Hour}); err != nil || renewed == nil {
 		t.Errorf("error %v, renewed %+v", err, renewed)
 	}
 	b := placed(t, other, "b", soft, 0)

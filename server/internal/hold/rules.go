@@ -17,6 +17,8 @@ type Placing struct {
 	ID            string
 	Phase         exporting.Phase // SOFT_PAUSED or PAUSED
 	Owner, Reason string
+	// OwnOnly refuses to renew or replace a hold that is not the owner's.
+	OwnOnly bool
 	// TTL is how long it lives from now on; 0 is for ever.
 	TTL time.Duration
 	// Deadline is when it is withdrawn unless it has settled; zero keeps it.
@@ -43,6 +45,11 @@ func (e *TooManyError) Error() string {
 // place places a hold, or renews the live one of the same id and phase. A live hold of another phase is replaced. What was
 // to be undone is forgotten, unless the hold is renewed: a new hold has the word.
 func (s *State) place(p Placing, now time.Time) (placed Hold, renewed bool, err error) {
+	if p.OwnOnly {
+		if err := s.CheckPlacer(p.ID, p.Owner); err != nil {
+			return Hold{}, false, err
+		}
+	}
 	old, live := s.Find(p.ID)
 	if live && old.Phase == p.Phase {
 		return s.renew(old, p, now), true, nil

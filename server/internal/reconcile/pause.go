@@ -24,7 +24,22 @@ type PauseRequest struct {
 	Renew        string
 	OnFailure    OnFailure
 	ValidateOnly bool
-	Owner        string // who asks, for people
+	Owner        string // who asks
+	// OwnOnly refuses to touch a hold of another owner.
+	OwnOnly bool
+	// MaxTTL is the longest that this owner may ask for; 0 where it may as long as anybody.
+	MaxTTL time.Duration
+}
+
+// checkOwner refuses what touches another's hold, as of a state.
+func (req *PauseRequest) checkOwner(state *hold.State) error {
+	switch {
+	case !req.OwnOnly:
+		return nil
+	case req.Renew != "":
+		return state.CheckOwnerUID(req.Renew, req.Owner)
+	}
+	return state.CheckPlacer(req.Hold, req.Owner)
 }
 
 // Pause places a hold, or renews the live one of the same id and phase, and waits until every replica is confirmed to show
@@ -32,9 +47,10 @@ type PauseRequest struct {
 //
 // Before anything is touched it fails with an [*exporting.IncompleteTopologyError], [*exporting.MixedVersionsError],
 // [*exporting.UnsafeTransitionError], [*exporting.SoftPauseUnsupportedError], [*DiskLowError], [*hold.UnavailableError],
-// [*hold.TooManyError] or [ErrShuttingDown]; where a uid is to be renewed also with a [*HoldNotFoundError],
-// [*HoldExpiredError] or [*HoldBrokenError]. Afterwards with a [*NotSettledError], a [*HoldExpiredError], a
-// [*SupersededError], or a [*HoldBrokenError] if the disk guard ended the hold. If the caller leaves, the call goes on.
+// [*hold.TooManyError] or [ErrShuttingDown]; with a [*hold.NotOwnerError] where the hold is another's; where a uid is to be
+// renewed also with a [*HoldNotFoundError], [*HoldExpiredError] or [*HoldBrokenError]. Afterwards with a [*NotSettledError],
+// a [*HoldExpiredError], a [*SupersededError], or a [*HoldBrokenError] if the disk guard ended the hold. If the caller
+// leaves, the call goes on.
 func (r *Reconciler) Pause(ctx context.Context, req PauseRequest) (Result, error) {
 	req.Hold = cmp.Or(req.Hold, hold.Operator)
 	req.OnFailure = cmp.Or(req.OnFailure, r.opts.OnFailure)
@@ -42,6 +58,9 @@ func (r *Reconciler) Pause(ctx context.Context, req PauseRequest) (Result, error
 		req.TTL = r.opts.DefaultTTL
 	}
 	req.TTL = min(req.TTL, r.opts.MaxTTL)
+	if req.MaxTTL > 0 && (req.TTL == 0 || req.TTL > req.MaxTTL) {
+		req.TTL = req.MaxTTL
+	}
 	if !req.ValidateOnly {
 		return r.start(ctx, func(ctx context.Context, c *call) (Result, error) { return r.pause(ctx, c, req) })
 	}
@@ -51,6 +70,9 @@ func (r *Reconciler) Pause(ctx context.Context, req PauseRequest) (Result, error
 		return Result{}, &hold.UnavailableError{Err: err}
 	}
 	state, _ := r.opts.Ledger.State()
+	if err := req.checkOwner(&state); err != nil {
+		return Result{}, err
+	}
 	if req.Renew != "" {
 		if _, live := state.FindUID(req.Renew); !live {
 			return Result{}, notRenewed(&state, req.Renew)
@@ -172,8 +194,11 @@ func (r *Reconciler) place(ctx context.Context, c *call, req PauseRequest) (hold
 	}
 	for {
 		state, _ := r.opts.Ledger.State()
+		if err := req.checkOwner(&state); err != nil { // The ledger decides; this spares the brokers a look in vain.
+			return hold.Placed{}, err
+		}
 		p := hold.Placing{
-			ID: req.Hold, Phase: req.Phase, Owner: req.Owner, Reason: req.Reason, TTL: req.TTL, Held: state.Target(),
+			ID: req.Hold, Phase: req.Phase, Owner: req.Owner, OwnOnly: req.OwnOnly, Reason: req.Reason, TTL: req.TTL, Held: state.Target(),
 		}
 		if req.OnFailure == Revert {
 			p.Deadline = c.deadline.Add(-forRevert(time.Until(c.deadline))).Round(0)
@@ -194,7 +219,7 @@ func (r *Reconciler) place(ctx context.Context, c *call, req PauseRequest) (hold
 
 // renew extends the live hold of a uid.
 func (r *Reconciler) renew(ctx context.Context, req PauseRequest) (hold.Placed, error) {
-	renewed, err := r.opts.Ledger.Renew(ctx, req.Renew, req.TTL)
+	renewed, err := r.opts.Ledger.Renew(ctx, hold.Renewing{UID: req.Renew, TTL: req.TTL, By: req.Owner, OwnOnly: req.OwnOnly})
 	switch {
 	case err != nil:
 		return hold.Placed{}, err

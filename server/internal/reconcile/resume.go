@@ -16,7 +16,17 @@ type ResumeRequest struct {
 	Hold         string // its id; empty is the anonymous one
 	Force        bool   // every hold
 	ValidateOnly bool
-	Owner        string // who asks, for people
+	Owner        string // who asks
+	// OwnOnly refuses a hold of another owner, and to end every hold.
+	OwnOnly bool
+}
+
+// checkOwner refuses another's hold, as of a state.
+func (req *ResumeRequest) checkOwner(state *hold.State) error {
+	if !req.OwnOnly {
+		return nil
+	}
+	return state.CheckOwner(req.Hold, req.Owner)
 }
 
 // Resume releases a hold, if it lives, and waits until every replica is confirmed to show what the others ask for. With
@@ -25,10 +35,13 @@ type ResumeRequest struct {
 // It fails with a [*NotSettledError], which names the replicas that did not follow while all others did and the loop goes
 // on; with a [*HeldByOthersError] if it released the anonymous hold and others are left; with a [*HoldNotFoundError],
 // [*HoldExpiredError] or [*HoldBrokenError] for a named hold, once the cluster shows what the others ask for; with a
-// [*SupersededError] if a pause came meanwhile; with a [*hold.UnavailableError], but not if it ends every hold; or with
-// [ErrShuttingDown]. If the caller leaves, the call goes on.
+// [*hold.NotOwnerError], when nothing is touched; with a [*SupersededError] if a pause came meanwhile; with a
+// [*hold.UnavailableError], but not if it ends every hold; or with [ErrShuttingDown]. If the caller leaves, the call goes on.
 func (r *Reconciler) Resume(ctx context.Context, req ResumeRequest) (Result, error) {
 	req.Hold = cmp.Or(req.Hold, hold.Operator)
+	if req.OwnOnly && req.Force {
+		return Result{}, &hold.NotOwnerError{Hold: req.Hold} // The anonymous one is nobody's own.
+	}
 	if !req.ValidateOnly {
 		return r.start(ctx, func(ctx context.Context, c *call) (Result, error) { return r.resume(ctx, c, req) })
 	}
@@ -37,6 +50,9 @@ func (r *Reconciler) Resume(ctx context.Context, req ResumeRequest) (Result, err
 			return Result{}, &hold.UnavailableError{Err: err}
 		}
 		state, _ := r.opts.Ledger.State()
+		if err := req.checkOwner(&state); err != nil {
+			return Result{}, err
+		}
 		last, known := state.Last(req.Hold)
 		if _, live := state.Find(req.Hold); !live || req.Hold == hold.Operator {
 			if err := answer(&state, req.Hold, &last, known); err != nil {
@@ -108,7 +124,10 @@ func (r *Reconciler) release(ctx context.Context, c *call, req ResumeRequest) (h
 	defer cancel()
 	for {
 		state, _ := r.opts.Ledger.State()
-		releasing := hold.Releasing{ID: req.Hold, By: req.Owner}
+		if err := req.checkOwner(&state); err != nil { // The ledger decides; this spares the brokers a look in vain.
+			return hold.Release{}, err
+		}
+		releasing := hold.Releasing{ID: req.Hold, By: req.Owner, OwnOnly: req.OwnOnly}
 		if h, live := state.Find(req.Hold); live {
 			releasing.Judged = h.UID
 			releasing.Verdict, releasing.Findings = r.lastLook(ctx, &h)

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/caller"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
 )
 
@@ -45,7 +46,7 @@ func (s *Service) Pause(ctx context.Context, req *exportgatev1.PauseRequest) (*e
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
-	asked.Owner = owner(ctx)
+	asked.Owner, asked.OwnOnly, asked.MaxTTL = owner(ctx), ownOnly(ctx), caller.From(ctx).MaxTTL
 	result, err := s.controller.Pause(ctx, asked)
 	if err != nil {
 		return nil, s.status(ctx, err)
@@ -61,7 +62,7 @@ func (s *Service) Resume(ctx context.Context, req *exportgatev1.ResumeRequest) (
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
-	asked.Owner = owner(ctx)
+	asked.Owner, asked.OwnOnly = owner(ctx), ownOnly(ctx)
 	result, err := s.controller.Resume(ctx, asked)
 	if err != nil {
 		return nil, s.status(ctx, err)

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/caller"
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/hold"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
@@ -55,6 +56,7 @@ func (s *Service) status(ctx context.Context, err error) error {
 		others      *reconcile.HeldByOthersError
 		unavailable *hold.UnavailableError
 		tooMany     *hold.TooManyError
+		notOwner    *hold.NotOwnerError
 	)
 	switch {
 	case errors.As(err, &invalid):
@@ -105,6 +107,10 @@ func (s *Service) status(ctx context.Context, err error) error {
 	case errors.As(err, &tooMany):
 		return withInfo(codes.ResourceExhausted, err, exportgatev1.ErrorReason_ERROR_REASON_TOO_MANY_HOLDS,
 			map[string]string{"limit": strconv.Itoa(tooMany.Limit)})
+	case errors.As(err, &notOwner):
+		who := caller.From(ctx)
+		return withInfo(codes.PermissionDenied, err, exportgatev1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
+			map[string]string{"hold": notOwner.Hold, "caller": who.Name, "role": who.Role.String()})
 	case errors.Is(err, reconcile.ErrShuttingDown):
 		return withInfo(codes.Unavailable, err, exportgatev1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, nil)
 	case errors.Is(err, context.Canceled):
