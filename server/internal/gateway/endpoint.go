@@ -24,11 +24,11 @@ func (h *handler) admitted(operation string, e endpoint) http.HandlerFunc {
 		ctx, cancel := context.WithTimeout(asCall(r.Context(), r), h.timeout)
 		defer cancel()
 		ctx, end, err := h.admit(ctx, operation)
+		setRequestID(ctx, w)
 		if err != nil {
 			h.fail(w, r, statusOf(err))
 			return
 		}
-		setRequestID(ctx, w)
 		ended := false
 		finish := func(err error) {
 			if !ended {
@@ -51,7 +51,7 @@ func (h *handler) admitted(operation string, e endpoint) http.HandlerFunc {
 	}
 }
 
-// setRequestID tells the client the id that its request was admitted with.
+// setRequestID tells the client the id that its request was admitted, or refused, with.
 func setRequestID(ctx context.Context, w http.ResponseWriter) {
 	if ids := metadata.ValueFromIncomingContext(ctx, "x-request-id"); len(ids) == 1 && printable(ids[0]) {
 		w.Header().Set(headerRequestID, ids[0])

@@ -32,13 +32,14 @@ func newGate(refuse error) *gate {
 func (g *gate) admit(ctx context.Context, operation string) (context.Context, func(error), error) {
 	g.asked <- operation
 	g.ctxs <- ctx
-	if g.refuse != nil {
-		return ctx, nil, g.refuse
-	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	md = md.Copy()
 	md.Set("x-request-id", "id-of-the-server")
-	return metadata.NewIncomingContext(ctx, md), func(err error) { g.ended <- err }, nil
+	ctx = metadata.NewIncomingContext(ctx, md)
+	if g.refuse != nil {
+		return ctx, nil, g.refuse
+	}
+	return ctx, func(err error) { g.ended <- err }, nil
 }
 
 // TestEverythingIsAdmitted proves that there is no endpoint that nobody guards: each is a call or asks Admit, by the name
@@ -102,6 +103,9 @@ func TestNotAdmitted(t *testing.T) {
 			body := decode(t, got.body)
 			if got.code != test.http || body["status"] != float64(test.http) || body["message"] != "not you" || len(body) != 5 {
 				t.Errorf("GET %s, %s: answer is %d %s", path, test.code, got.code, got.body)
+			}
+			if id := got.header.Get("X-Request-Id"); id != "id-of-the-server" {
+				t.Errorf("GET %s, %s: the request id is %q", path, test.code, id)
 			}
 			if challenge := got.header.Get("Www-Authenticate"); (challenge != "") != test.challenge {
 				t.Errorf("GET %s, %s: WWW-Authenticate is %q", path, test.code, challenge)

@@ -40,8 +40,9 @@ type Options struct {
 	Conn grpc.ClientConnInterface
 	// Admit lets in what does not go through Conn, or says with a status why not. The operation is a method and a path below
 	// the base path, as in "POST /loggers"; HEAD counts as GET, and what is below a path as the path itself, but for /exporting.
-	// The context has the peer, and the metadata as what came in. end is called once, with what became of it: before the answer
-	// where something was changed, after it else. Nil lets everybody in.
+	// The context has the peer, and the metadata as what came in; so has the one that is returned, with the request id as
+	// "x-request-id", also beside an error. end is called once, with what became of it: before the answer where something was
+	// changed, after it else. Nil lets everybody in.
 	Admit func(ctx context.Context, operation string) (_ context.Context, end func(error), _ error)
 	// Allows tells whether a caller may do something that it does not do now, and leaves no trace of the question. Operations are
 	// those of Admit, and full names of gRPC methods. Nil allows everything.

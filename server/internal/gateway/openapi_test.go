@@ -140,6 +140,12 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+func TestUnwrap(t *testing.T) {
+	if got, want := unwrap("a\nb.\n\n - c\nd\n - e"), "a b.\n\n - c d\n - e"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestPage proves that the page has every operation, with what a reader needs, and needs nothing that its policy forbids.
 func TestPage(t *testing.T) {
 	const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

@@ -11,6 +11,7 @@ import (
 	"html/template"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,7 +103,9 @@ func newOperation(d document, path, method string, described map[string]any) ope
 	parameters, _ := described["parameters"].([]any)
 	for _, each := range parameters {
 		p := object(each)
-		o.Parameters = append(o.Parameters, parameter{text(p["name"]), text(p["in"]), cmp.Or(text(p["type"]), "JSON"), text(p["description"])})
+		o.Parameters = append(o.Parameters, parameter{
+			text(p["name"]), text(p["in"]), cmp.Or(text(p["type"]), "JSON"), unwrap(text(p["description"])),
+		})
 	}
 	responses := object(described["responses"])
 	for _, code := range slices.Sorted(maps.Keys(responses)) {
@@ -118,6 +121,11 @@ func newOperation(d document, path, method string, described map[string]any) ope
 		o.Responses = append(o.Responses, response{code, text(answer["description"])})
 	}
 	return o
+}
+
+// unwrap takes out the line breaks that a comment in a proto file has because it is long, and keeps those of its lists.
+func unwrap(comment string) string {
+	return regexp.MustCompile(`([^\n])\n([^ \n])`).ReplaceAllString(comment, "$1 $2")
 }
 
 // rank sorts the exporting service before the endpoints of the server itself.
