@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
@@ -81,34 +80,6 @@ type fleet struct {
 func inFleet(t *testing.T, test func(*fleet)) {
 	t.Helper()
 	inFleetWith(t, func(*exportingtest.Cluster, *reconcile.Options) {}, test)
-}
-
-// inGuardedFleet is inFleet with servers that end pauses where less than 10% of a disk is free.
-func inGuardedFleet(t *testing.T, test func(*fleet)) {
-	t.Helper()
-	inFleetWith(t, func(c *exportingtest.Cluster, o *reconcile.Options) { guards(c, true)(o) }, test)
-}
-
-func inFleetWith(t *testing.T, change func(*exportingtest.Cluster, *reconcile.Options), test func(*fleet)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		f := &fleet{office: &office{changed: make(chan struct{})}, t: t, cluster: exportingtest.New(3, 3)}
-		store := hold.NewMemory()
-		serve := func(name string) *proxy {
-			p := &proxy{brokers: &lens{Cluster: f.cluster}, store: &link{Memory: store}}
-			p.rig = runOn(t, f.cluster, p.brokers, p.store, func(o *reconcile.Options) {
-				o.Election = candidate{f.office, name}
-				change(f.cluster, o)
-			})
-			return p
-		}
-		f.elect("a")
-		f.a, f.b = serve("a"), serve("b")
-		defer f.a.end()
-		defer f.b.end()
-		wait(time.Second)
-		test(f)
-	})
 }
 
 // Any server serves any call, by its own reads, and only the one in office asks brokers for anything.

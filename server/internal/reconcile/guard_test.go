@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/exporting/exportingtest"
 	"github.com/exportgate/exportgate/server/internal/hold"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
@@ -78,6 +77,14 @@ func TestGuardReleases(t *testing.T) {
 		if _, err := r.release(t, ""); err != nil {
 			t.Errorf("resume: %v", err)
 		}
+		// Where a little is freed the next pause would end like this one.
+		r.cluster.SetFree(1, 10.5)
+		wait(time.Minute)
+		if _, err := r.Pause(t.Context(), reconcile.PauseRequest{Hold: "again", Phase: soft}); !is[*reconcile.DiskLowError](err) {
+			t.Errorf("pause: %v", err)
+		}
+		r.cluster.SetFree(1, 11.5)
+		r.hold(t, "again", soft)
 	})
 }
 
@@ -380,71 +387,3 @@ func TestGuardWithoutLedger(t *testing.T) {
 		})
 	}
 }
-
-// Of several servers each measures, and the one in office acts.
-func TestGuardInAFleet(t *testing.T) {
-	inGuardedFleet(t, func(f *fleet) {
-		t := f.t
-		f.b.hold(t, "backup", hard)
-		f.cluster.SetFree(1, 3)
-		wait(over)
-		f.b.show(t, exports)
-		f.a.holds(t)
-		f.a.says(t, 1, "the disk guard resumes exporting")
-		f.b.says(t, 0, "the disk guard resumes exporting")
-		f.b.says(t, 1, "was ended by the disk guard")
-		f.b.says(t, 1, "too little disk is free")
-		if f.b.brokers.writes.Load() != 0 {
-			t.Errorf("%d writes", f.b.brokers.writes.Load())
-		}
-	})
-}
-
-// With the store of all nobody is in office, and the disks run full all the same: then whoever sees that acts, later than
-// one in office would have.
-func TestGuardWhereNobodyDrives(t *testing.T) {
-	inGuardedFleet(t, func(f *fleet) {
-		t := f.t
-		f.a.hold(t, "backup", hard)
-		wait(time.Second)
-		f.elect("")
-		f.a.store.cut.Store(true)
-		f.b.store.cut.Store(true)
-		wait(20 * time.Second)
-		f.cluster.SetFree(1, 3)
-		wait(over)
-		f.b.show(t, hard) // Another may be in office: it would have done it by now.
-		wait(20 * time.Second)
-		f.b.show(t, exports)
-		f.b.store.cut.Store(false)
-		f.a.store.cut.Store(false)
-		f.elect("a")
-		wait(30 * time.Second)
-		f.a.show(t, exports)
-		f.a.holds(t)
-		f.b.holds(t)
-		state, _ := f.a.ledger.State()
-		if len(state.History) != 1 || state.History[0].How != hold.Guarded || state.Undo != nil {
-			t.Errorf("state %+v", state)
-		}
-	})
-}
-
-// A server that is cut off from the store alone leaves it to the one in office, whose pause it sees end.
-func TestGuardOfAServerThatIsCutOff(t *testing.T) {
-	inGuardedFleet(t, func(f *fleet) {
-		t := f.t
-		f.a.hold(t, "backup", hard)
-		f.b.store.cut.Store(true)
-		wait(20 * time.Second)
-		f.cluster.SetFree(1, 3)
-		wait(time.Minute)
-		f.a.show(t, exports)
-		f.b.says(t, 0, "the disk guard resumes exporting")
-		if f.b.brokers.writes.Load() != 0 || f.b.ledger.Forced() {
-			t.Errorf("%d writes, forced %v", f.b.brokers.writes.Load(), f.b.ledger.Forced())
-		}
-	})
-}
-
-var _ exporting.Disks = (*exportingtest.Cluster)(nil)

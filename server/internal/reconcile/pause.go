@@ -194,16 +194,15 @@ func (r *Reconciler) place(ctx context.Context, c *call, req PauseRequest) (hold
 	}
 	for {
 		state, _ := r.opts.Ledger.State()
-		if err := req.checkOwner(&state); err != nil { // The ledger decides; this spares the brokers a look in vain.
-			return hold.Placed{}, err
-		}
 		p := hold.Placing{
 			ID: req.Hold, Phase: req.Phase, Owner: req.Owner, OwnOnly: req.OwnOnly, Reason: req.Reason, TTL: req.TTL, Held: state.Target(),
 		}
 		if req.OnFailure == Revert {
 			p.Deadline = c.deadline.Add(-forRevert(time.Until(c.deadline))).Round(0)
 		}
-		if h, live := state.Find(req.Hold); !live || h.Phase != req.Phase {
+		h, live := state.Find(req.Hold)
+		others := req.checkOwner(&state) != nil // The ledger decides, by what it reads then; a look would be in vain.
+		if !others && (!live || h.Phase != req.Phase) {
 			view, err := r.preflight(ctx, req.Phase)
 			if err != nil {
 				return hold.Placed{}, err
