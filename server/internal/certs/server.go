@@ -58,7 +58,7 @@ func newServer(o ServerOptions) *tls.Config {
 		ClientAuth: o.ClientAuth.mode(),
 		ClientCAs:  x509.NewCertPool(),
 		// A ticket would say for days who a client is, whatever became of its certificate and its authority since then. It saves
-		// a fraction of a millisecond on connections that live for minutes, and would not outlive a restart.
+		// about a millisecond on connections that live for minutes, and would not outlive a restart.
 		SessionTicketsDisabled: true,
 	}
 }
