@@ -51,8 +51,8 @@ type Source struct {
 
 // State is what is known of the files, for health and metrics.
 type State struct {
-	// NotAfter is when this end's certificate ends; zero where none is given.
-	NotAfter time.Time
+	// NotBefore and NotAfter are when this end's certificate begins and ends; zero where none is given.
+	NotBefore, NotAfter time.Time
 	// TrustNotAfter is when the first of the trusted authorities ends, of those that had not when they were loaded: bundles
 	// carry old ones along. Zero where no file of them is given; in the past where all had ended.
 	TrustNotAfter time.Time
@@ -98,7 +98,11 @@ func (s *Source) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.active.Load()
-	return State{NotAfter: now.notAfter(), TrustNotAfter: now.trustNotAfter, Loaded: now.loaded, Err: s.problem}
+	state := State{TrustNotAfter: now.trustNotAfter, Loaded: now.loaded, Err: s.problem}
+	if now.certificate != nil {
+		state.NotBefore, state.NotAfter = now.certificate.Leaf.NotBefore, now.certificate.Leaf.NotAfter
+	}
+	return state
 }
 
 // look takes what the files hold, if it is new and can be used.
@@ -129,7 +133,8 @@ func (s *Source) tell(ctx context.Context, old, fresh *content, before, err erro
 			s.log.ErrorContext(ctx, "the certificates' files cannot be used: what was loaded before stays in use", "error", err)
 		}
 	case fresh != old:
-		s.log.InfoContext(ctx, "certificates renewed", "not_after", fresh.notAfter(), "trust_not_after", fresh.trustNotAfter)
+		now := s.State()
+		s.log.InfoContext(ctx, "certificates renewed", "not_after", now.NotAfter, "trust_not_after", now.TrustNotAfter)
 		s.warn(ctx, fresh)
 	case before != nil:
 		s.log.InfoContext(ctx, "the certificates' files hold again what is in use")

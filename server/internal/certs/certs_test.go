@@ -300,7 +300,9 @@ func TestState(t *testing.T) {
 		if err := b.open(0); err != nil {
 			t.Fatal(err)
 		}
-		want := certs.State{NotAfter: pair.Leaf.NotAfter, TrustNotAfter: b.ca.Certificate.NotAfter, Loaded: time.Now()}
+		want := certs.State{
+			NotBefore: pair.Leaf.NotBefore, NotAfter: pair.Leaf.NotAfter, TrustNotAfter: b.ca.Certificate.NotAfter, Loaded: time.Now(),
+		}
 		got := b.source.State()
 		got.Loaded, want.Loaded = got.Loaded.Truncate(time.Second), want.Loaded.Truncate(time.Second) // Two reads take a moment.
 		if got != want {

@@ -41,7 +41,7 @@ func (s *Source) settled(ctx context.Context) (*content, error) {
 	for range looks {
 		var next *content
 		next, err = s.files.load(known)
-		if err == nil && (next == known || last != nil && next.sum == last.sum) {
+		if err == nil && (s.files == Files{} || next == known || last != nil && next.sum == last.sum) {
 			return next, nil
 		}
 		last = next
@@ -138,13 +138,6 @@ func firstEnd(certificates []*x509.Certificate, now time.Time) time.Time {
 		return last
 	}
 	return first
-}
-
-func (c *content) notAfter() time.Time {
-	if c.certificate == nil {
-		return time.Time{}
-	}
-	return c.certificate.Leaf.NotAfter
 }
 
 // trustEnded reports that there are trusted authorities, and that they had all expired when they were loaded: nobody's
