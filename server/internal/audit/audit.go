@@ -86,15 +86,16 @@ type State struct {
 // not there, is an error. A disk that is full or failing is not: a server that is restarted then must still be able to
 // resume; [Log.State] tells.
 func Open(o Options) (*Log, error) {
+	if o.Path == "-" {
+		return open(o, &stream{Writer: o.Writer})
+	}
+	return open(o, &file{path: o.Path, max: o.MaxBytes, keep: o.Keep, log: o.Logger})
+}
+
+func open(o Options, out sink) (*Log, error) {
 	o.Server = cmp.Or(o.Server, "exportgate")
 	l := &Log{opts: o, queue: make(chan *entry, maxQueue), ended: make(chan struct{})}
 	l.state.Since = time.Now()
-	var out sink
-	if o.Path == "-" {
-		out = &stream{Writer: o.Writer}
-	} else {
-		out = &file{path: o.Path, max: o.MaxBytes, keep: o.Keep, log: o.Logger}
-	}
 	w := &writer{log: l, out: out}
 	switch err := w.open(); {
 	case misplaced(err):

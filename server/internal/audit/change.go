@@ -29,6 +29,16 @@ func (l *Log) Change(ctx context.Context, c hold.Change) {
 	l.send(&entry{line: line, before: &c.Before, rebase: c.Before.Term != c.After.Term})
 }
 
+// Found logs the ledger as this server found it when it started, if anything was ever written to it. It does not wait for
+// the disk.
+func (l *Log) Found(s hold.State) {
+	if s.Revision == 0 {
+		return
+	}
+	line := &Line{Kind: KindLedger, Change: &LedgerChange{Before: s.Revision, After: s.Revision}}
+	l.send(&entry{line: line, before: &s, rebase: true})
+}
+
 // difference is what leads from one state to another.
 func difference(before, after *hold.State) *LedgerChange {
 	change := &LedgerChange{

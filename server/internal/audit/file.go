@@ -64,7 +64,7 @@ func (f *file) open() (opened, error) {
 		return opened{}, &fs.PathError{Op: "open", Path: f.path, Err: errNoFile} // Opening a pipe waits for who reads it.
 	}
 	// It is read to see how it ends. A device such as /dev/full has no end.
-	o, err := os.OpenFile(f.path, os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // Where it is, is configured.
+	o, err := os.OpenFile(f.path, os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return opened{}, err
 	}
@@ -101,7 +101,8 @@ func (f *file) rotate() {
 	f.flush()
 	if err := f.putAside(); err != nil {
 		if !f.stuck {
-			f.warn("the audit log cannot be put aside, and grows", err)
+			f.log.LogAttrs(context.Background(), slog.LevelWarn, "the audit log cannot be put aside, and grows",
+				slog.String("path", f.path), slog.String("error", err.Error()))
 		}
 		f.stuck = true
 		return
@@ -109,19 +110,16 @@ func (f *file) rotate() {
 	f.stuck = false
 	f.close()
 	if err := f.forget(); err != nil {
-		f.warn("old audit logs cannot be removed", err)
+		f.log.LogAttrs(context.Background(), slog.LevelWarn, "old audit logs cannot be removed",
+			slog.String("path", f.path), slog.String("error", err.Error()))
 	}
-}
-
-func (f *file) warn(what string, err error) {
-	f.log.LogAttrs(context.Background(), slog.LevelWarn, what, slog.String("path", f.path), slog.String("error", err.Error()))
 }
 
 // aside is what follows the name of a file that was put aside; names are in the order of time.
 const aside = "20060102T150405.000000000Z"
 
 func (f *file) putAside() error {
-	name := ""
+	var name string
 	for at := time.Now().UTC(); ; at = at.Add(time.Nanosecond) {
 		name = f.path + "-" + at.Format(aside)
 		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {

@@ -19,6 +19,9 @@ const (
 	KindRefused Kind = "refused"
 	// KindChange is a change that this server wrote to the ledger.
 	KindChange Kind = "change"
+	// KindLedger is the whole ledger as this server found it when it started: a server that dies may have changed it and not
+	// said so.
+	KindLedger Kind = "ledger"
 	// KindEvent is what this server noticed, or did by itself.
 	KindEvent Kind = "event"
 )
@@ -62,7 +65,7 @@ type Line struct {
 	Suppressed map[string]uint64 `json:"suppressed,omitempty"`
 	Since      time.Time         `json:"since,omitzero"`
 
-	// Cause of a change is "call" or "server".
+	// Cause of a change is "call" or "server". A ledger that was found has a Change with nothing but its Base.
 	Cause  string        `json:"cause,omitempty"`
 	Change *LedgerChange `json:"change,omitempty"`
 

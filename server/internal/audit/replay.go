@@ -17,7 +17,7 @@ import (
 // MaxLine is how long a line can be, in bytes: two ledgers, as [hold.MaxRecord] bounds them, and what changed.
 const MaxLine = 4 * hold.MaxRecord
 
-// Lines reads a log line by line. A line that was cut short, as a crash leaves it, is left out. One that is whole and makes no
+// Lines reads a log line by line, or what of one went to standard error. A line that was cut short, as a crash leaves it, is left out. One that is whole and makes no
 // sense is an error, after which reading goes on; one that is too long, or a reader that fails, is an error that ends it.
 func Lines(log io.Reader) iter.Seq2[*Line, error] {
 	return func(yield func(*Line, error) bool) {
@@ -26,7 +26,7 @@ func Lines(log io.Reader) iter.Seq2[*Line, error] {
 		number := 0
 		for lines.Scan() {
 			number++
-			data := bytes.TrimSpace(lines.Bytes())
+			data := bytes.TrimPrefix(lines.Bytes(), []byte(diverted))
 			if !json.Valid(data) {
 				continue
 			}
@@ -64,27 +64,31 @@ func Replay(logs ...io.Reader) (hold.State, error) {
 			switch {
 			case err != nil:
 				return hold.State{}, err
-			case line.Kind == KindChange && line.Change != nil:
+			case line.Change != nil:
 				changes = append(changes, line.Change)
 			}
 		}
 	}
 	slices.SortStableFunc(changes, func(a, b *LedgerChange) int {
-		return cmp.Or(cmp.Compare(a.After, b.After), compareBool(a.Uncertain, b.Uncertain))
+		return cmp.Or(cmp.Compare(a.After, b.After), cmp.Compare(a.doubt(), b.doubt()))
 	})
 	return replay(changes)
 }
 
-// compareBool orders what is certain before what is not.
-func compareBool(a, b bool) int {
+// doubt orders the changes that lead to one revision: what a ledger was found to be can be compared with what led there, and
+// decides what nobody can tell.
+func (c *LedgerChange) doubt() int {
 	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
+	case c.Uncertain:
+		return 2
+	case c.found():
+		return 1
 	}
-	return 1
+	return 0
 }
+
+// found reports whether it is a ledger that was found.
+func (c *LedgerChange) found() bool { return c.Before == c.After && c.Base != nil }
 
 // replay applies changes, which are in the order of their revisions.
 func replay(changes []*LedgerChange) (hold.State, error) {
@@ -92,6 +96,12 @@ func replay(changes []*LedgerChange) (hold.State, error) {
 	var gap *GapError
 	for _, change := range changes {
 		switch {
+		case change.found():
+			if err := rebase(&state, change); err != nil {
+				return hold.State{}, err
+			}
+			gap = nil
+			continue
 		case change.After != change.Before+1 || change.After == 0:
 			return hold.State{}, fmt.Errorf("a change from revision %d to %d is none of a ledger", change.Before, change.After)
 		case change.After == state.Revision:

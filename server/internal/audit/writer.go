@@ -95,6 +95,9 @@ func (l *Log) tell(e *entry, err error) bool {
 	return true
 }
 
+// diverted is what lines begin with that went to standard error, among what else is there.
+const diverted = "audit: "
+
 // divert writes a line to standard error.
 func (l *Log) divert(line *Line) {
 	data, err := encode(line)
@@ -109,7 +112,7 @@ func (l *Log) divert(line *Line) {
 	}
 	l.failing.Lock()
 	defer l.failing.Unlock()
-	_, _ = l.opts.Stderr.Write(append([]byte("audit: "), data...)) // There is nowhere left to say that it failed.
+	_, _ = l.opts.Stderr.Write(append([]byte(diverted), data...)) // There is nowhere left to say that it failed.
 }
 
 // failed keeps why lines are not written, nil if they are, and logs when that begins and ends.
@@ -200,39 +203,34 @@ func (w *writer) gather(first *entry) []*entry {
 // tried anew for the next.
 func (w *writer) write(batch []*entry) {
 	w.log.busy.Store(time.Now().UnixNano())
-	defer w.log.busy.Store(0)
+	results := make([]error, len(batch))
+	for i, e := range batch {
+		if !e.told.Load() { // Else whoever gave up has sent it to standard error.
+			results[i] = w.writeOne(e)
+		}
+		if e.before != nil {
+			w.rebase = results[i] != nil
+		}
+	}
+	syncing := w.out.sync()
+	w.log.busy.Store(0)
 	var failure error
-	written := batch[:0]
-	for _, e := range batch {
-		if e.told.Load() { // Whoever gave up has sent it to standard error.
-			continue
+	for i, e := range batch {
+		if results[i] == nil {
+			results[i] = syncing
 		}
-		if err := w.writeOne(e); err != nil {
-			failure = err
-			w.lost(e, err)
-			continue
+		if results[i] != nil {
+			failure = results[i]
+			w.rebase = w.rebase || e.before != nil
 		}
-		written = append(written, e)
 	}
-	if err := w.out.sync(); err != nil {
-		failure = err
-		for _, e := range written {
-			w.lost(e, err)
-		}
-		written = nil
-	}
-	for _, e := range written {
-		w.log.tell(e, nil)
-	}
-	w.log.failed(failure)
+	w.log.failed(failure) // Before it is told: who is told may look at the state.
 	if failure == nil && w.log.warned.Swap(false) {
 		w.log.healed()
 	}
-}
-
-func (w *writer) lost(e *entry, err error) {
-	w.rebase = w.rebase || e.before != nil
-	w.log.tell(e, err)
+	for i, e := range batch {
+		w.log.tell(e, results[i])
+	}
 }
 
 // writeOne writes a line, in a new file if this one is full.
@@ -257,11 +255,7 @@ func (w *writer) writeOne(e *entry) error {
 	if n > 0 {
 		w.torn = data[n-1] != '\n'
 	}
-	if err != nil {
-		return err
-	}
-	w.rebase = w.rebase && e.before == nil
-	return nil
+	return err
 }
 
 // open makes sure that there is a file to write to.

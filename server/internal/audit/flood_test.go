@@ -1,0 +1,91 @@
+package audit
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+func refuse(l *Log, address string) {
+	l.Refused(&Call{Operation: "GET /", Address: address}, status.Error(codes.Unauthenticated, "who are you?"))
+}
+
+// Whoever is turned away again and again has few lines a minute, and the rest is counted; others still have theirs.
+func TestFloodIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := options(t)
+		l := opening(t, o)
+		began := time.Now()
+		for i := range 1000 {
+			refuse(l, fmt.Sprint("192.0.2.7:", i))
+		}
+		refuse(l, "192.0.2.8:1")
+		<-time.After(floodWindow + time.Second)
+		refuse(l, "192.0.2.7:1")
+		<-time.After(floodWindow)
+		closing(t, l)
+		lines := read(t, o.Path)
+		if len(lines) != refusedByOne+3 {
+			t.Fatalf("%d lines, want %d: %v", len(lines), refusedByOne+3, kinds(lines))
+		}
+		summary := lines[refusedByOne+1]
+		if diff := compare(map[string]uint64{"192.0.2.7": 1000 - refusedByOne}, summary.Suppressed); diff != "" || !summary.Since.Equal(began) {
+			t.Errorf("since %v, want %v; (-want +got):\n%s", summary.Since, began, diff)
+		}
+		if last := lines[refusedByOne+2]; last.Address != "192.0.2.7:1" || last.Suppressed != nil {
+			t.Errorf("in the next minute: %+v", last)
+		}
+	})
+}
+
+// A million addresses neither fill the disk nor the memory, and every call is counted.
+func TestFloodFromEverywhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, b := options(t)
+		l := opening(t, o)
+		const calls = 50_000
+		for i := range calls {
+			refuse(l, fmt.Sprintf("[2001:db8:%x:%x::1]:1", i>>16, i&0xffff))
+		}
+		if n := len(l.flood.addresses); n > maxFlooders+1 {
+			t.Errorf("%d addresses are remembered", n)
+		}
+		closing(t, l)
+		lines := read(t, o.Path)
+		summary := lines[len(lines)-1].Suppressed
+		counted := uint64(len(lines) - 1)
+		for _, n := range summary {
+			counted += n
+		}
+		if len(lines) != refusedByAll+1 || len(summary) != maxSuppressed+1 && len(summary) != maxSuppressed || counted != calls {
+			t.Errorf("%d lines, %d addresses in the summary, %d of %d calls counted; standard error %q", len(lines), len(summary), counted,
+				calls, b.stderr.String())
+		}
+		if info, err := os.Stat(o.Path); err != nil || info.Size() > 200_000 {
+			t.Errorf("%v, %d bytes", err, info.Size())
+		}
+	})
+}
+
+func TestNetworkOf(t *testing.T) {
+	tests := []struct{ address, want string }{
+		{"192.0.2.7:80", "192.0.2.7"},
+		{"192.0.2.7", "192.0.2.7"},
+		{"[::ffff:192.0.2.7]:80", "192.0.2.7"},
+		{"[2001:db8:1:2:3:4:5:6]:80", "2001:db8:1:2::/64"},
+		{"[fe80::1%eth0]:80", "fe80::/64"},
+		{"@", "@"},
+		{"", ""},
+		{"pipe\n", "pipe\ufffd"},
+	}
+	for _, test := range tests {
+		if got := networkOf(test.address); got != test.want {
+			t.Errorf("%q is %q, want %q", test.address, got, test.want)
+		}
+	}
+}
