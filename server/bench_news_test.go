@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/auth"
 	"github.com/exportgate/exportgate/server/internal/interceptor"
 )
 
@@ -141,7 +142,11 @@ func (n *newsroom) open(tb testing.TB, door string) string {
 	s.draining, s.drain = context.WithCancelCause(tb.Context())
 	s.lifecycle.onStop("doors", s.closeDoors)
 	tb.Cleanup(func() { _ = s.Close() })
-	chain := interceptor.Options{Logger: log, ClientContext: inprocgrpc.ClientContext}
+	guard, err := auth.New(auth.Options{Logger: log})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	chain := interceptor.New(interceptor.Options{Logger: log, ClientContext: inprocgrpc.ClientContext, Guard: guard})
 	if door == "grpc" {
 		if err := s.openGRPC(tb.Context(), cfg, n, chain); err != nil {
 			tb.Fatal(err)

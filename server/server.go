@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/auth"
 	"github.com/exportgate/exportgate/server/internal/broadcast"
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/gateway"
@@ -122,7 +123,11 @@ func newServer(ctx context.Context, cfg *Config, log *slog.Logger, brokers clust
 
 	s.lifecycle.onStop("doors", s.closeDoors)
 	exportingService := service.New(reconciler, log)
-	chain := interceptor.Options{Logger: log, ClientContext: inprocgrpc.ClientContext}
+	guard, err := auth.New(auth.Options{Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	chain := interceptor.New(interceptor.Options{Logger: log, ClientContext: inprocgrpc.ClientContext, Guard: guard})
 	if !cfg.GRPC.Off() {
 		if err := s.openGRPC(ctx, cfg, exportingService, chain); err != nil {
 			return nil, err
@@ -195,7 +200,7 @@ func (s *Server) start(name string, run func(context.Context) error) {
 }
 
 // openGRPC opens the door for gRPC.
-func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.ExportingServiceServer, chain interceptor.Options) error {
+func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.ExportingServiceServer, chain *interceptor.Chain) error {
 	l, err := listen(ctx, "grpc.port", cfg.GRPC)
 	if err != nil {
 		return err
@@ -205,8 +210,8 @@ func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	calls := new(interceptor.InFlight)
 	server := grpc.NewServer(
 		grpc.ForceServerCodecV2(broadcast.NewCodec()),
-		grpc.ChainUnaryInterceptor(append(interceptor.Unary(chain), calls.Unary)...),
-		grpc.ChainStreamInterceptor(append(interceptor.Stream(chain), interceptor.EndWith(streams))...),
+		grpc.ChainUnaryInterceptor(append(chain.Unary(), calls.Unary)...),
+		grpc.ChainStreamInterceptor(append(chain.Stream(), interceptor.EndWith(streams))...),
 		grpc.MaxRecvMsgSize(64<<10), // Requests are a few names.
 		grpc.MaxHeaderListSize(32<<10),
 		grpc.MaxConcurrentStreams(1000),
@@ -241,13 +246,13 @@ func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 }
 
 // openHTTP opens the door for HTTP. Its calls go through an in-process channel and the same interceptors as gRPC's.
-func (s *Server) openHTTP(ctx context.Context, cfg *Config, svc exportgatev1.ExportingServiceServer, chain interceptor.Options,
+func (s *Server) openHTTP(ctx context.Context, cfg *Config, svc exportgatev1.ExportingServiceServer, chain *interceptor.Chain,
 	fanout *exporting.Fanout, metrics http.Handler,
 ) error {
 	channel := new(inprocgrpc.Channel).
 		WithCloner(broadcast.Cloner{}).
-		WithServerUnaryInterceptor(interceptor.ChainUnary(interceptor.Unary(chain))).
-		WithServerStreamInterceptor(interceptor.ChainStream(interceptor.Stream(chain)))
+		WithServerUnaryInterceptor(interceptor.ChainUnary(chain.Unary())).
+		WithServerStreamInterceptor(interceptor.ChainStream(chain.Stream()))
 	exportgatev1.RegisterExportingServiceServer(channel, svc)
 	handler, err := gateway.New(gateway.Options{
 		Conn: channel, BasePath: cfg.BasePath, Response: gateway.Response(cfg.Response), Timeout: callTimeout(cfg),

@@ -5,21 +5,26 @@ import (
 	"crypto/rand"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+
+	"github.com/exportgate/exportgate/server/internal/auth"
 )
 
 const keyRequestID = "x-request-id"
 
-// withPeer gives a call through an in-process channel the peer that its caller put into the context.
-func (c calls) withPeer(ctx context.Context) context.Context {
-	if c.ClientContext == nil {
+// withPeer gives a call through an in-process channel, which is that of the HTTP door, the peer that its caller put into
+// the context.
+func (c calls) withPeer(ctx context.Context, reported *call) context.Context {
+	if c.options.ClientContext == nil {
 		return ctx
 	}
-	client := c.ClientContext(ctx)
+	client := c.options.ClientContext(ctx)
 	if client == nil {
 		return ctx
 	}
+	reported.door, reported.outside = doorHTTP, client
 	if p, ok := peer.FromContext(client); ok {
 		return peer.NewContext(ctx, p)
 	}
@@ -32,6 +37,19 @@ func peerOf(ctx context.Context) string {
 		return p.Addr.String()
 	}
 	return ""
+}
+
+// credentialsOf is what proves who calls: the certificate of the connection, and the metadata "authorization". Other keys
+// that some proxy may have written, or whoever wants to pass for one (x-forwarded-client-cert, grpc-metadata-...), prove
+// nothing and are never read.
+func credentialsOf(ctx context.Context) auth.Credentials {
+	came := auth.Credentials{Address: peerOf(ctx), Authorization: metadata.ValueFromIncomingContext(ctx, "authorization")}
+	if p, ok := peer.FromContext(ctx); ok {
+		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
+			came.TLS = &info.State
+		}
+	}
+	return came
 }
 
 // userAgent is what the caller says it is, as much of it as a log line needs.

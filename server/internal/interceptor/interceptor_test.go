@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/auth"
 )
 
 // fake answers with an error where it has one, and panics where it is told to.
@@ -53,8 +54,12 @@ func (f *fake) GetStatus(ctx context.Context, _ *exportgatev1.GetStatusRequest) 
 // serve runs a server with both chains and returns a connection to it.
 func serve(t *testing.T, service *fake, o Options) *grpc.ClientConn {
 	t.Helper()
+	if o.Guard == nil {
+		o.Guard = open(t)
+	}
+	chain := New(o)
 	listener := bufconn.Listen(1 << 16)
-	server := grpc.NewServer(grpc.ChainUnaryInterceptor(Unary(o)...), grpc.ChainStreamInterceptor(Stream(o)...))
+	server := grpc.NewServer(grpc.ChainUnaryInterceptor(chain.Unary()...), grpc.ChainStreamInterceptor(chain.Stream()...))
 	exportgatev1.RegisterExportingServiceServer(server, service)
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
 	done := make(chan error, 1)
@@ -88,6 +93,16 @@ func lines(t *testing.T, log *bytes.Buffer) []map[string]any {
 		all = append(all, line)
 	}
 	return all
+}
+
+// open is a guard that asks for nothing.
+func open(tb testing.TB) *auth.Guard {
+	tb.Helper()
+	guard, err := auth.New(auth.Options{Logger: discard()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return guard
 }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
