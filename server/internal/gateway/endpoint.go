@@ -53,9 +53,17 @@ func (h *handler) admitted(operation string, e endpoint) http.HandlerFunc {
 
 // setRequestID tells the client the id that its request was admitted, or refused, with.
 func setRequestID(ctx context.Context, w http.ResponseWriter) {
-	if ids := metadata.ValueFromIncomingContext(ctx, "x-request-id"); len(ids) == 1 && printable(ids[0]) {
-		w.Header().Set(headerRequestID, ids[0])
+	if id := requestID(ctx); id != "" && printable(id) {
+		w.Header().Set(headerRequestID, id)
 	}
+}
+
+// requestID is the id of a request that was admitted; empty where it has none.
+func requestID(ctx context.Context) string {
+	if ids := metadata.ValueFromIncomingContext(ctx, "x-request-id"); len(ids) == 1 {
+		return ids[0]
+	}
+	return ""
 }
 
 // admitAll is for a door that nothing guards.

@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"github.com/exportgate/exportgate/server/internal/caller"
 )
 
 // gate is an Admit that does what refuse says, and remembers what it was asked, and how each ended.
@@ -35,7 +37,7 @@ func (g *gate) admit(ctx context.Context, operation string) (context.Context, fu
 	md, _ := metadata.FromIncomingContext(ctx)
 	md = md.Copy()
 	md.Set("x-request-id", "id-of-the-server")
-	ctx = metadata.NewIncomingContext(ctx, md)
+	ctx = caller.With(metadata.NewIncomingContext(ctx, md), caller.Caller{Name: "token:ops", Role: caller.Operator})
 	if g.refuse != nil {
 		return ctx, nil, g.refuse
 	}

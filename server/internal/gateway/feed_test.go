@@ -67,7 +67,7 @@ func endless() (_ *fake, ended <-chan string) {
 // TestSlowClients proves that a client that does not read is given up, and holds up nobody else meanwhile.
 func TestSlowClients(t *testing.T) {
 	service, ended := endless()
-	d := openDoor(t, service, Options{writing: time.Second})
+	d := openDoor(t, service, Options{writing: time.Second, heartbeat: time.Hour})
 	slow := dialRaw(t, d)
 	write(t, slow, "GET /exporting/watch HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
 	f := follow(t, d, &http.Transport{}, "Accept", mediaEvents)

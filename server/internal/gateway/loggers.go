@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/exportgate/exportgate/server/internal/caller"
 	"github.com/exportgate/exportgate/server/internal/logging"
 )
 
@@ -69,7 +70,8 @@ func (h *handler) changeLogger(r *http.Request) error {
 	if st != nil {
 		return st.Err()
 	}
-	return h.loggers.Set(r.Context(), r.PathValue("name"), level, slog.String("peer", r.RemoteAddr))
+	return h.loggers.Set(r.Context(), r.PathValue("name"), level, slog.String("caller", caller.From(r.Context()).Name),
+		slog.String("peer", r.RemoteAddr), slog.String("request_id", requestID(r.Context())))
 }
 
 // readLevel reads the body of a change, as Spring Boot has it: {"configuredLevel":"DEBUG"}, or null for no level of its own.

@@ -101,7 +101,8 @@ func TestChangesOfLevelsAreAdmitted(t *testing.T) {
 	change := func(d *door, body string) reply {
 		return send(t, http.MethodPost, d.url+"/loggers/zeebe", strings.NewReader(body), "Content-Type", mediaJSON)
 	}
-	levels := logging.New(io.Discard, logging.Text, slog.LevelInfo)
+	var out strings.Builder
+	levels := logging.New(&out, logging.Text, slog.LevelInfo)
 	g := newGate(status.Error(codes.PermissionDenied, "not you"))
 	if got := change(openDoor(t, &fake{}, Options{Admit: g.admit, Loggers: levels}), `{"configuredLevel":"DEBUG"}`); got.code != 403 {
 		t.Errorf("answer is %d %s, want 403", got.code, got.body)
@@ -115,6 +116,10 @@ func TestChangesOfLevelsAreAdmitted(t *testing.T) {
 		if err := <-g.ended; status.Code(err) != want || len(g.ended) > 0 {
 			t.Errorf("%s ended with %v, and %d times more", body, err, len(g.ended))
 		}
+	}
+	if line := out.String(); !strings.Contains(line, "to=DEBUG") || !strings.Contains(line, "caller=token:ops") ||
+		!strings.Contains(line, "request_id=id-of-the-server") || strings.Count(line, "\n") != 1 {
+		t.Errorf("logged %q, want one line that says who changed what", line)
 	}
 }
 
