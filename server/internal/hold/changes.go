@@ -21,7 +21,11 @@ type Placed struct {
 // it never ends earlier. A live hold of another phase is replaced. It fails with [ErrOvertaken], a [*NotOwnerError], a [*TooManyError]
 // or an [*UnavailableError].
 func (l *Ledger) Place(ctx context.Context, p Placing) (placed Placed, err error) {
-	_, err = l.change(ctx, func(s *State, now time.Time) (bool, error) {
+	apply := l.change
+	if p.OwnOnly { // Nobody shall be told that a hold is another's which that one has just released elsewhere.
+		apply = l.decide
+	}
+	_, err = apply(ctx, func(s *State, now time.Time) (bool, error) {
 		placed.Hold, placed.Renewed, err = s.place(p, now)
 		return true, err
 	})

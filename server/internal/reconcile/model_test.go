@@ -82,7 +82,7 @@ func drawPlay(t *rapid.T) play {
 	for range rapid.IntRange(1, 15).Draw(t, "acts") {
 		p.acts = append(p.acts, act{
 			what: rapid.SampledFrom([]string{
-				"pause", "pause", "pause", "renew", "resume", "resume", "force", "wait", "crash", "crash in pause", "crash in resume",
+				"pause", "pause", "pause", "renew", "resume", "resume", "force", "trespass", "wait", "crash", "crash in pause", "crash in resume",
 				"elect", "foreign", "wipe", "lead", "fault", "lose the store", "find the store",
 			}).Draw(t, "act"),
 			server: rapid.IntRange(0, p.servers-1).Draw(t, "server"),
@@ -141,6 +141,8 @@ func (s *stage) do(a act) string {
 		return s.resume(a)
 	case "force":
 		return s.force(a)
+	case "trespass":
+		return s.trespass(a)
 	case "crash":
 		s.crash(a.server)
 	case "crash in pause", "crash in resume":

@@ -2,13 +2,10 @@ package service
 
 import (
 	"errors"
-	"net"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -47,10 +44,10 @@ func TestWordsAreConverted(t *testing.T) {
 		}
 	}
 	ends, kinds := map[exportgatev1.HoldEnd]bool{}, map[exportgatev1.EventKind]bool{}
-	for e := hold.Released; e <= hold.ResumedElsewhere; e++ {
+	for e := hold.Released; e <= hold.Guarded; e++ {
 		ends[toEnd(e)] = true
 	}
-	for k := reconcile.EventHoldPlaced; k <= reconcile.EventStore; k++ {
+	for k := reconcile.EventHoldPlaced; k <= reconcile.EventDisk; k++ {
 		kinds[toKind(k)] = true
 	}
 	if len(ends) != len(exportgatev1.HoldEnd_name)-1 || len(kinds) != len(exportgatev1.EventKind_name)-1 || ends[0] || kinds[0] {
@@ -138,16 +135,5 @@ func TestToStatus(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-func TestOwner(t *testing.T) {
-	ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7), Port: 4711}})
-	ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("user-agent", "curl/8"))
-	if got := owner(ctx); got != "10.0.0.7:4711 (curl/8)" {
-		t.Errorf("owner %q", got)
-	}
-	if got := owner(t.Context()); got != "somebody" {
-		t.Errorf("owner %q", got)
 	}
 }

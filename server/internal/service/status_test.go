@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/caller"
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/hold"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
@@ -102,6 +103,11 @@ func TestStatusOfErrors(t *testing.T) {
 			"ask for the status",
 		},
 		{&hold.TooManyError{Limit: 100}, codes.ResourceExhausted, "TOO_MANY_HOLDS", map[string]string{"limit": "100"}, "100"},
+		{
+			&hold.NotOwnerError{Hold: "b"}, codes.PermissionDenied, "PERMISSION_DENIED",
+			map[string]string{"hold": "b", "caller": "token:me", "role": "holder"},
+			`hold "b" is another's`,
+		},
 		{reconcile.ErrShuttingDown, codes.Unavailable, "SHUTTING_DOWN", nil, "shutting down"},
 		{context.Canceled, codes.Canceled, "", nil, "goes on"},
 		{context.DeadlineExceeded, codes.DeadlineExceeded, "", nil, "goes on"},
@@ -111,7 +117,8 @@ func TestStatusOfErrors(t *testing.T) {
 	for _, test := range tests {
 		for _, err := range []error{test.err, fmt.Errorf("wrapped: %w", test.err)} {
 			t.Run(test.reason, func(t *testing.T) {
-				st := status.Convert(s.status(t.Context(), err))
+				ctx := caller.With(t.Context(), caller.Caller{Name: "token:me", Role: caller.Holder})
+				st := status.Convert(s.status(ctx, err))
 				if st.Code() != test.code || !strings.Contains(st.Message(), test.message) {
 					t.Errorf("%v: %s", st.Code(), st.Message())
 				}
