@@ -119,6 +119,8 @@ func nextAfter(info *errdetails.ErrorInfo) string {
 		return "nothing was touched: make room for the server's audit log; 'exportgate resume' works all the same"
 	case exportgatev1.ErrorReason_ERROR_REASON_IDENTITY_UNAVAILABLE:
 		return "nothing was touched: try again, or use a credential that needs no identity provider, such as a certificate"
+	case exportgatev1.ErrorReason_ERROR_REASON_DISK_LOW:
+		return "nothing was touched: let exporters catch up, or make room on these brokers' disks, and pause then"
 	case exportgatev1.ErrorReason_ERROR_REASON_UNSPECIFIED:
 	}
 	return "see 'exportgate status'"

@@ -127,6 +127,12 @@ const (
 	//
 	//	{"reason": "IDENTITY_UNAVAILABLE", "domain": "exportgate"}
 	ErrorReason_ERROR_REASON_IDENTITY_UNAVAILABLE ErrorReason = 19
+	// A pause, while brokers have less free disk than the disk guard leaves them: it would soon be ended again. Nothing was
+	// touched. FAILED_PRECONDITION, HTTP 409.
+	//
+	//	{"reason": "DISK_LOW", "domain": "exportgate",
+	//	 "metadata": {"brokers": "1", "min_free": "10%", "found": "broker 1 has 4.0 GiB of 100.0 GiB free"}}
+	ErrorReason_ERROR_REASON_DISK_LOW ErrorReason = 20
 )
 
 // Enum value maps for ErrorReason.
@@ -152,6 +158,7 @@ var (
 		17: "ERROR_REASON_TOO_MANY_CALLS",
 		18: "ERROR_REASON_AUDIT_UNAVAILABLE",
 		19: "ERROR_REASON_IDENTITY_UNAVAILABLE",
+		20: "ERROR_REASON_DISK_LOW",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":            0,
@@ -174,6 +181,7 @@ var (
 		"ERROR_REASON_TOO_MANY_CALLS":         17,
 		"ERROR_REASON_AUDIT_UNAVAILABLE":      18,
 		"ERROR_REASON_IDENTITY_UNAVAILABLE":   19,
+		"ERROR_REASON_DISK_LOW":               20,
 	}
 )
 
@@ -316,7 +324,7 @@ const file_exportgate_v1_error_reason_proto_rawDesc = "" +
 	"\x04role\x18\x04 \x01(\x0e2\x13.exportgate.v1.RoleR\x04role\x12*\n" +
 	"\x05phase\x18\x05 \x01(\x0e2\x14.exportgate.v1.PhaseR\x05phase\x12,\n" +
 	"\x06wanted\x18\x06 \x01(\x0e2\x14.exportgate.v1.PhaseR\x06wanted\x12\x14\n" +
-	"\x05error\x18\a \x01(\tR\x05error*\xbc\x05\n" +
+	"\x05error\x18\a \x01(\tR\x05error*\xd7\x05\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12\"\n" +
@@ -338,7 +346,8 @@ const file_exportgate_v1_error_reason_proto_rawDesc = "" +
 	"\x1eERROR_REASON_PERMISSION_DENIED\x10\x10\x12\x1f\n" +
 	"\x1bERROR_REASON_TOO_MANY_CALLS\x10\x11\x12\"\n" +
 	"\x1eERROR_REASON_AUDIT_UNAVAILABLE\x10\x12\x12%\n" +
-	"!ERROR_REASON_IDENTITY_UNAVAILABLE\x10\x13B\xbb\x01\n" +
+	"!ERROR_REASON_IDENTITY_UNAVAILABLE\x10\x13\x12\x19\n" +
+	"\x15ERROR_REASON_DISK_LOW\x10\x14B\xbb\x01\n" +
 	"\x11com.exportgate.v1B\x10ErrorReasonProtoP\x01Z?github.com/exportgate/exportgate/gen/exportgate/v1;exportgatev1\xa2\x02\x03EXX\xaa\x02\rExportgate.V1\xca\x02\rExportgate\\V1\xe2\x02\x19Exportgate\\V1\\GPBMetadata\xea\x02\x0eExportgate::V1b\x06proto3"
 
 var (

@@ -56,6 +56,7 @@ func (s *Service) status(ctx context.Context, err error) error {
 		others      *reconcile.HeldByOthersError
 		unavailable *hold.UnavailableError
 		tooMany     *hold.TooManyError
+		diskLow     *reconcile.DiskLowError
 		notOwner    *hold.NotOwnerError
 	)
 	switch {
@@ -104,6 +105,9 @@ func (s *Service) status(ctx context.Context, err error) error {
 		}
 		s.log.WarnContext(ctx, "the ledger cannot be written", "error", unavailable)
 		return withInfo(code, err, exportgatev1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE, map[string]string{"written": written})
+	case errors.As(err, &diskLow):
+		return withInfo(codes.FailedPrecondition, err, exportgatev1.ErrorReason_ERROR_REASON_DISK_LOW,
+			map[string]string{"brokers": brokerList(diskLow.Brokers), "min_free": diskLow.MinFree, "found": diskLow.Found})
 	case errors.As(err, &tooMany):
 		return withInfo(codes.ResourceExhausted, err, exportgatev1.ErrorReason_ERROR_REASON_TOO_MANY_HOLDS,
 			map[string]string{"limit": strconv.Itoa(tooMany.Limit)})
