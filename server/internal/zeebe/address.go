@@ -87,11 +87,8 @@ func parseBroker(text string) (entry, error) {
 	}
 	if rest, ok := strings.CutPrefix(text, dnsPrefix); ok {
 		e.dns, text = true, rest
-		switch {
-		case e.id != "":
+		if e.id != "" {
 			return entry{}, errors.New("a dns+http entry stands for many brokers and cannot have an id")
-		case strings.HasPrefix(strings.ToLower(text), "https:"):
-			return entry{}, errors.New("certificates do not name addresses: list the brokers by name instead of dns+https")
 		}
 	}
 	base, err := parseBase(text)
@@ -100,7 +97,7 @@ func parseBroker(text string) (entry, error) {
 	}
 	e.base = base
 	if e.dns && net.ParseIP(base.Hostname()) != nil {
-		return entry{}, errors.New("dns+http needs a host name, not an address")
+		return entry{}, errors.New("dns+http and dns+https need a host name, not an address")
 	}
 	if e.from == fromNobody && !e.dns {
 		if id, ok := ordinalOf(base.Hostname()); ok {
@@ -120,7 +117,7 @@ func parseBase(text string) (*url.URL, error) {
 	u.Scheme = strings.ToLower(u.Scheme)
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, errors.New("the scheme must be http, https or dns+http: write it as http://host:9600/actuator")
+		return nil, errors.New("the scheme must be http, https, dns+http or dns+https: write it as http://host:9600/actuator")
 	case u.Hostname() == "":
 		return nil, errors.New("the host is missing: write it as http://host:9600/actuator")
 	case u.User != nil:

@@ -26,6 +26,7 @@ func TestParseBroker(t *testing.T) {
 		{"http://camunda-zeebe-2.camunda-zeebe.ns.svc:9600", parsed{
 			ID: "2", From: fromName, Base: "http://camunda-zeebe-2.camunda-zeebe.ns.svc:9600",
 		}},
+		{"dns+HTTPS://headless", parsed{DNS: true, Base: "https://headless:443"}},
 		{"dns+http://zeebe-0.headless:9600/actuator", parsed{DNS: true, Base: "http://zeebe-0.headless:9600/actuator"}},
 	} {
 		e, err := parseBroker(test.text)
@@ -78,7 +79,21 @@ func TestNewRefuses(t *testing.T) {
 		}},
 		{"an id twice", Options{Brokers: []string{"0=http://a", "0=http://b"}}, []string{`"0=http://b"`, "both broker 0"}},
 		{"an id of many", Options{Brokers: []string{"0=dns+http://a"}}, []string{"many brokers"}},
-		{"certificates of addresses", Options{Brokers: []string{"dns+https://a"}}, []string{"certificates"}},
+		{"names of addresses", Options{Brokers: []string{"dns+https://10.0.0.7"}}, []string{"dns+https need a host name"}},
+		{"OAuth without a gateway", Options{Brokers: []string{"http://a"}, OAuth: OAuth{TokenURL: "https://a"}}, []string{
+			"zeebe.oauth.token-url", "zeebe.gateway",
+		}},
+		{"OAuth in the clear", Options{Gateway: "g:1", OAuth: OAuth{TokenURL: "https://a", ClientID: "b", ClientSecret: "c"}}, []string{
+			"zeebe.gateway", "in the clear", "https://g:1",
+		}},
+		{"OAuth without a secret", Options{Gateway: "https://g:1", OAuth: OAuth{TokenURL: "https://a", ClientID: "b"}}, []string{
+			"zeebe.oauth.client-secret",
+		}},
+		{"OAuth from nowhere", Options{
+			Gateway: "https://g:1", OAuth: OAuth{TokenURL: "https://a:b@c", ClientID: "b", ClientSecret: "c"},
+		}, []string{"zeebe.oauth.token-url"}},
+		{"a gateway of the web", Options{Gateway: "http://g:1"}, []string{`"http://g:1"`, "https://"}},
+		{"a gateway with a path", Options{Gateway: "https://a/b:1"}, []string{"https://a/b:1"}},
 		{"an address as a name", Options{Brokers: []string{"dns+http://10.0.0.1:9600"}}, []string{"host name"}},
 		{"no port of the gateway", Options{Gateway: "gateway"}, []string{"zeebe.gateway", `"gateway"`, "host:port"}},
 		{"a URL as the gateway", Options{Gateway: "http://gateway:26500"}, []string{"zeebe.gateway", "host:port"}},

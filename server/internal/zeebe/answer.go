@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -25,7 +24,10 @@ type envelope struct {
 // judgeChange tells whether POST exporting/... was taken. Both forms of the answer are known, the plain one and the
 // envelope, and a success must be one in every respect.
 func judgeChange(a answer) error {
-	if a.status/100 != 2 {
+	switch {
+	case a.status == http.StatusNotFound:
+		return errNoExporting
+	case a.status/100 != 2:
 		return changeRefusal(a.status, refusal(a))
 	}
 	if len(bytes.TrimSpace(a.body)) == 0 {
@@ -41,7 +43,7 @@ func judgeChange(a answer) error {
 	case *e.Status/100 == 2:
 		return nil
 	}
-	return changeRefusal(*e.Status, fmt.Errorf("it answered status %d in HTTP %d%s", *e.Status, a.status, saying(e.Body)))
+	return changeRefusal(*e.Status, refused("it answered status %d in HTTP %d%s", *e.Status, a.status, saying(e.Body)))
 }
 
 // changeRefusal picks out the refusal that means that another change goes on.
@@ -72,19 +74,29 @@ func judgeOperation(a answer) error {
 	return nil
 }
 
+// errNoExporting is the answer of something that does not drive the cluster.
+var errNoExporting = refused("it has no exporting endpoint (404): is management.endpoint.exporting switched off?")
+
 // errNoPartitions is the answer of something that is no broker, or of one that does not want to tell.
-var errNoPartitions = errors.New("it has no partitions endpoint (404): check the base path, that it is a broker, and " +
+var errNoPartitions = refused("it has no partitions endpoint (404): check the base path, that it is a broker, and " +
 	"that management.endpoint.partitions is not switched off")
 
 // errUnknownOperation is the answer of a broker that does not know an operation: success without a status map.
-var errUnknownOperation = errors.New("it does not know the operation (success without a status map)")
+var errUnknownOperation = refused("it does not know the operation (success without a status map)")
+
+// refusedError is an answer that says no.
+type refusedError struct{ words string }
+
+func (e *refusedError) Error() string { return e.words }
+
+func refused(format string, args ...any) error { return &refusedError{fmt.Sprintf(format, args...)} }
 
 // refusal turns an answer that is not a success into an error, with the broker's own words where it has any.
 func refusal(a answer) error {
 	if a.status/100 == 3 {
-		return fmt.Errorf("it answered %d, a redirect to %q: check the address", a.status, excerpt(a.location, shortExcerpt))
+		return refused("it answered %d, a redirect to %q: check the address", a.status, excerpt(a.location, shortExcerpt))
 	}
-	return fmt.Errorf("it answered %d%s", a.status, saying(a.body))
+	return refused("it answered %d%s", a.status, saying(a.body))
 }
 
 // saying is ": <message>" of an error body, empty where there is none. The forms are a string, a Throwable or a problem

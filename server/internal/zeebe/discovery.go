@@ -47,6 +47,7 @@ type listFinder struct {
 	entries  []entry
 	resolver Resolver
 	timeout  time.Duration
+	names    *serverNames
 }
 
 func (f *listFinder) find(ctx context.Context) (discovery, error) {
@@ -55,12 +56,15 @@ func (f *listFinder) find(ctx context.Context) (discovery, error) {
 	var d discovery
 	// Two names may lead to one broker; counted twice, it would prove a replica that is not there.
 	known := make(map[string]bool)
-	add := func(e endpoint) {
-		if !known[e.address] {
-			known[e.address] = true
-			d.endpoints = append(d.endpoints, e)
+	add := func(e endpoint) bool {
+		if known[e.address] {
+			return false
 		}
+		known[e.address] = true
+		d.endpoints = append(d.endpoints, e)
+		return true
 	}
+	names, unresolved := make(map[string]string), make(map[string]bool)
 	for _, e := range f.entries {
 		d.names = append(d.names, e.name())
 		if !e.dns {
@@ -69,13 +73,17 @@ func (f *listFinder) find(ctx context.Context) (discovery, error) {
 		}
 		hosts, err := f.lookup(ctx, e.base.Hostname())
 		if err != nil {
+			unresolved[e.base.Hostname()] = true
 			d.trouble = both(d.trouble, fmt.Errorf("%s%s: %w", dnsPrefix, e.base, err))
 			continue
 		}
 		for _, host := range hosts {
-			add(endpoint{address: withHost(e.base, host)})
+			if add(endpoint{address: withHost(e.base, host)}) && e.base.Scheme == "https" {
+				names[net.JoinHostPort(host, e.base.Port())] = e.base.Hostname()
+			}
 		}
 	}
+	f.names.learn(names, unresolved)
 	if len(d.endpoints) == 0 {
 		return discovery{}, d.trouble
 	}

@@ -33,7 +33,10 @@ func (c *Client) Disk(ctx context.Context, broker exporting.Broker) (exporting.D
 	case broker.Address == "":
 		return exporting.Disk{}, errors.New("its address is not known: is it down, or missing in zeebe.brokers?")
 	}
-	disk, err := c.measure(ctx, broker.Address)
+	r := get(OperationMetrics, broker.Address, diskMetrics)
+	ctx, end := c.begin(ctx, r)
+	disk, err := c.measure(ctx, r)
+	end(err)
 	if err != nil {
 		return exporting.Disk{}, located(broker.ID, broker.Address, err)
 	}
@@ -41,17 +44,12 @@ func (c *Client) Disk(ctx context.Context, broker exporting.Broker) (exporting.D
 }
 
 // measure reads the metrics as they come: there may be megabytes of them, and two lines count.
-func (c *Client) measure(ctx context.Context, address string) (exporting.Disk, error) {
+func (c *Client) measure(ctx context.Context, r request) (exporting.Disk, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address+diskMetrics, http.NoBody)
+	resp, err := c.do(ctx, r, textMetrics+";version=0.0.4, */*;q=0.5")
 	if err != nil {
 		return exporting.Disk{}, err
-	}
-	req.Header.Set("Accept", textMetrics+";version=0.0.4, */*;q=0.5")
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return exporting.Disk{}, c.silence(err)
 	}
 	disk, err := decodeMetrics(resp, c.volume)
 	return disk, errors.Join(err, resp.Body.Close())
@@ -83,5 +81,5 @@ func decodeMetrics(resp *http.Response, path string) (exporting.Disk, error) {
 }
 
 // errNoMetrics is the answer of a broker whose metrics are not exposed, or of something that is no broker.
-var errNoMetrics = errors.New("it has no prometheus endpoint (404): expose it in management.endpoints.web.exposure.include, " +
+var errNoMetrics = refused("it has no prometheus endpoint (404): expose it in management.endpoints.web.exposure.include, " +
 	"or check the base path")

@@ -65,10 +65,7 @@ func (c *Client) hardPause(address string) (v verdict) {
 // operate sends an operation and tells the guard of it, unless it is certain that the broker did not take it: the
 // request never left, or was refused as such.
 func (c *Client) operate(ctx context.Context, id exporting.BrokerID, address string, phase exporting.Phase) error {
-	a, err := c.post(ctx, address, operationOf(phase))
-	if err == nil {
-		err = judgeOperation(a)
-	}
+	a, err := call(ctx, c, toPhase(phase, address, operationOf(phase)), func(a answer) (answer, error) { return a, judgeOperation(a) })
 	var silent *silentError
 	unsent := errors.As(err, &silent) && silent.unsent
 	if !unsent && !errors.Is(err, errUnknownOperation) && a.status/100 != 3 && a.status/100 != 4 {

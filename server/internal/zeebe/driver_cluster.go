@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
 )
@@ -36,15 +35,9 @@ func (c *Client) writeCluster(ctx context.Context, phase exporting.Phase) error 
 	// The answer comes when the plan is carried out, which may be a minute. But the plan goes on without anybody waiting,
 	// and GET cluster shows it: a broker that says nothing for long may not have begun one, and another is asked next.
 	address = c.memory.inTurn(addresses, address)
-	a, err := c.post(ctx, address, changeOf(phase))
-	switch {
-	case err != nil:
-	case a.status == http.StatusNotFound:
-		// Brokers before 8.10 that are no gateways have no such endpoint either.
+	_, err = call(ctx, c, toPhase(phase, address, changeOf(phase)), func(a answer) (answer, error) { return a, judgeChange(a) })
+	if errors.Is(err, errNoExporting) { // Brokers before 8.10 that are no gateways have no such endpoint either.
 		c.memory.forget(address)
-		err = errors.New("it has no exporting endpoint (404): is management.endpoint.exporting switched off?")
-	default:
-		err = judgeChange(a)
 	}
 	if err != nil {
 		c.memory.passTurn()

@@ -36,14 +36,15 @@ func (c *Client) probe(ctx context.Context, addresses ...string) {
 
 // probeOne asks for the list of configuration changes, which exists from 8.10 on; asking changes nothing.
 func (c *Client) probeOne(ctx context.Context, address string) {
-	a, err := c.send(ctx, http.MethodGet, address, "/cluster/changes", min(probeTimeout, c.timeout))
+	r := get(OperationChanges, address, "/cluster/changes")
+	r.limit = min(probeTimeout, c.timeout)
+	shown, err := call(ctx, c, r, func(a answer) (generation, error) { return generationShown(a), nil })
 	if err != nil {
 		if ctx.Err() != nil { // Nobody waited for the answer: the next one to come may ask at once.
 			c.memory.forget(address)
 		}
 		return
 	}
-	shown := generationShown(a)
 	before := c.memory.showed(address, shown)
 	if before != unknownGeneration && shown != unknownGeneration && before != shown {
 		c.logger.LogAttrs(ctx, slog.LevelInfo, "a broker is of another generation than before",

@@ -47,24 +47,19 @@ func (c *Client) read(ctx context.Context, address string) ([]exporting.Reading,
 }
 
 func (c *Client) readPartitions(ctx context.Context, address string) ([]exporting.Reading, error) {
-	a, err := c.get(ctx, address, "/partitions")
-	switch {
-	case err != nil:
-		return nil, err
-	case a.status == http.StatusNotFound:
-		return nil, errNoPartitions
-	case a.status != http.StatusOK:
+	return call(ctx, c, get(OperationPartitions, address, "/partitions"), func(a answer) ([]exporting.Reading, error) {
+		switch a.status {
+		case http.StatusOK:
+			return decodePartitions(a.body)
+		case http.StatusNotFound:
+			return nil, errNoPartitions
+		}
 		return nil, refusal(a)
-	}
-	return decodePartitions(a.body)
+	})
 }
 
 // hasNoExporters reports whether a broker proves that none of its exporters works. Brokers before 8.6 cannot.
 func (c *Client) hasNoExporters(ctx context.Context, address string) bool {
-	a, err := c.get(ctx, address, "/exporters")
-	if err != nil || a.status != http.StatusOK {
-		return false
-	}
-	none, err := decodeExporters(a.body)
+	none, err := ask(ctx, c, get(OperationExporters, address, "/exporters"), decodeExporters)
 	return err == nil && none
 }

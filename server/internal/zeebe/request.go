@@ -2,7 +2,9 @@ package zeebe
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -22,31 +24,10 @@ const (
 	// maxAnswer bounds every answer. A broker with 90 replicas sends about 100 kB, the configuration of a cluster of 100
 	// such brokers about 2 MB.
 	maxAnswer = 16 << 20
-	// maxHeader bounds an answer's header.
-	maxHeader = 64 << 10
-	// idleTimeout is shorter than the 20 s after which a broker's own server closes an idle connection, so that a POST
-	// does not meet one that is just closing.
-	idleTimeout = 15 * time.Second
-	// idlePerBroker is how many connections to a broker are kept: a read and a write may be under way at once.
-	idlePerBroker = 4
 
 	shortExcerpt = 80  // runes of a body that is not understood, or of a name
 	longExcerpt  = 240 // runes of a message that a broker wrote for people
 )
-
-// newTransport returns a transport for hundreds of brokers in one network: connections are kept for every one of them,
-// and the environment's proxy, which is for the world outside, is not heeded.
-func newTransport(dialTimeout time.Duration) *http.Transport {
-	dialer := &net.Dialer{Timeout: dialTimeout}
-	return &http.Transport{
-		DialContext:            dialer.DialContext,
-		TLSHandshakeTimeout:    dialTimeout,
-		MaxIdleConnsPerHost:    idlePerBroker,
-		IdleConnTimeout:        idleTimeout,
-		MaxResponseHeaderBytes: maxHeader,
-		DisableCompression:     true,
-	}
-}
 
 // answer is what a broker said, whole.
 type answer struct {
@@ -57,9 +38,10 @@ type answer struct {
 
 // silentError is that nobody answered, in words that people know.
 type silentError struct {
-	words  string
-	err    error
-	unsent bool // the request never left
+	words string
+	err   error
+	// unsent says that the request never left, givenUp that it was not the broker who was late.
+	unsent, givenUp bool
 }
 
 func (e *silentError) Error() string { return e.words }
@@ -72,48 +54,33 @@ func isSilence(err error) bool {
 	return errors.As(err, &silent)
 }
 
-// get sends a GET that is bounded by the request timeout.
-func (c *Client) get(ctx context.Context, address, path string) (answer, error) {
-	return c.send(ctx, http.MethodGet, address, path, c.timeout)
-}
+// acceptJSON is what the operations answer; an error may be anything.
+const acceptJSON = "application/json, */*;q=0.5"
 
-// post sends a POST that is bounded by the request timeout.
-func (c *Client) post(ctx context.Context, address, path string) (answer, error) {
-	return c.send(ctx, http.MethodPost, address, path, c.timeout)
-}
-
-// send sends a request without a body, reads the answer to its end, and notes whether the broker answers.
-func (c *Client) send(ctx context.Context, method, address, path string, limit time.Duration) (answer, error) {
-	limited, cancel := context.WithTimeout(ctx, limit)
+// send sends a request, reads the answer to its end, and notes whether the broker answers.
+func (c *Client) send(ctx context.Context, r request) (answer, error) {
+	limited, cancel := context.WithTimeout(ctx, cmp.Or(r.limit, c.timeout))
 	defer cancel()
-	a, err := c.exchange(limited, method, address+path)
+	a, err := c.exchange(limited, r)
 	switch {
 	case err == nil:
-		c.memory.answered(address)
+		c.memory.answered(r.address)
 		return a, nil
 	case !isSilence(err):
-		c.memory.answered(address)
+		c.memory.answered(r.address)
 		return answer{}, err
 	case ctx.Err() != nil:
 		// The caller's time ended, which says nothing about the broker.
-		return answer{}, &silentError{words: "given up before it answered", err: errors.Join(ctx.Err(), err)}
+		return answer{}, &silentError{words: "given up before it answered", err: errors.Join(ctx.Err(), err), givenUp: true}
 	}
-	c.memory.silent(address)
+	c.memory.silent(r.address)
 	return answer{}, err
 }
 
-func (c *Client) exchange(ctx context.Context, method, target string) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, method, target, http.NoBody)
+func (c *Client) exchange(ctx context.Context, r request) (answer, error) {
+	resp, err := c.do(ctx, r, acceptJSON)
 	if err != nil {
 		return answer{}, err
-	}
-	req.Header.Set("Accept", "application/json, */*;q=0.5")
-	// All operations used here are idempotent. An empty list tells the transport so, without sending the header: a POST
-	// that meets a connection which the broker is just closing then goes out on another.
-	req.Header["Idempotency-Key"] = []string{}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return answer{}, c.silence(err)
 	}
 	body, err := readAll(resp)
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
@@ -142,9 +109,20 @@ func readAll(resp *http.Response) ([]byte, error) {
 // silence translates why no answer came.
 func (c *Client) silence(err error) error {
 	s := &silentError{err: err, words: dialWords(err, c.timeout)}
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
+	var (
+		op        *net.OpError
+		untrusted *tls.CertificateVerificationError
+		noTLS     tls.RecordHeaderError
+		alert     tls.AlertError
+	)
+	switch {
+	case errors.As(err, &untrusted):
+		s.words += " (check zeebe.tls.ca, and the name that it is reached by)"
 		s.unsent = true
+	case errors.As(err, &noTLS), errors.As(err, &op) && op.Op == "dial":
+		s.unsent = true
+	case errors.As(err, &alert):
+		s.words += " (check zeebe.tls.certificate)"
 	}
 	return s
 }
@@ -152,11 +130,20 @@ func (c *Client) silence(err error) error {
 // dialWords says in a few words why a connection or an answer did not come.
 func dialWords(err error, timeout time.Duration) string {
 	var (
-		lookup  *net.DNSError
-		network net.Error
-		request *url.Error
+		lookup    *net.DNSError
+		network   net.Error
+		request   *url.Error
+		untrusted *tls.CertificateVerificationError
+		noTLS     tls.RecordHeaderError
+		alert     tls.AlertError
 	)
 	switch {
+	case errors.As(err, &untrusted):
+		return excerpt(fmt.Sprintf("its certificate is not trusted: %v", untrusted.Err), longExcerpt)
+	case errors.As(err, &noTLS):
+		return "it does not speak TLS: write http:// if that is right"
+	case errors.As(err, &alert):
+		return fmt.Sprintf("it refused the connection (%v): does it want a certificate?", alert)
 	case errors.As(err, &lookup) && lookup.IsNotFound:
 		return "no such host"
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -153,9 +153,9 @@ func (c *Client) configuration(ctx context.Context, addresses []string) (configu
 // askConfiguration asks one broker. Where there are several tenants, GET cluster leaves out what is pending, and the
 // list of changes tells it.
 func (c *Client) askConfiguration(ctx context.Context, address string) (configuration, error) {
-	config, err := ask(ctx, c, address, "/cluster", decodeCluster)
+	config, err := ask(ctx, c, get(OperationCluster, address, "/cluster"), decodeCluster)
 	if err == nil && config.tenants {
-		config.pending, err = ask(ctx, c, address, "/cluster/changes", decodeChanges)
+		config.pending, err = ask(ctx, c, get(OperationChanges, address, "/cluster/changes"), decodeChanges)
 	}
 	if err != nil {
 		return configuration{}, fmt.Errorf("broker %s: %w", address, err)
@@ -163,17 +163,14 @@ func (c *Client) askConfiguration(ctx context.Context, address string) (configur
 	return config, nil
 }
 
-// ask sends a GET and decodes a successful answer.
-func ask[T any](ctx context.Context, c *Client, address, path string, decode func([]byte) (T, error)) (T, error) {
-	var none T
-	a, err := c.get(ctx, address, path)
-	if err != nil {
-		return none, err
-	}
-	if a.status != http.StatusOK {
-		return none, refusal(a)
-	}
-	return decode(a.body)
+// ask sends a request and decodes a successful answer.
+func ask[T any](ctx context.Context, c *Client, r request, decode func([]byte) (T, error)) (T, error) {
+	return call(ctx, c, r, func(a answer) (none T, _ error) {
+		if a.status != http.StatusOK {
+			return none, refusal(a)
+		}
+		return decode(a.body)
+	})
 }
 
 // expected is what counts tell: partitions from 1 on, each with as many replicas.

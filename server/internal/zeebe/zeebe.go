@@ -18,6 +18,9 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/exportgate/exportgate/server/internal/certs"
 	"github.com/exportgate/exportgate/server/internal/exporting"
 )
 
@@ -37,9 +40,11 @@ type Resolver interface {
 type Options struct {
 	// Brokers are management base URLs, one a broker: "http://zeebe-0.zeebe:9600/actuator", with the broker's id in front
 	// where the name does not end in it ("0=http://10.0.0.7:9600/actuator"), or "dns+http://headless:9600/actuator", which
-	// stands for one broker at each address of the name.
+	// stands for one broker at each address of the name. With https a broker's certificate must be for the host of its URL,
+	// with dns+https for that name: every broker's has to name the headless service.
 	Brokers []string
-	// Gateway is the host:port of a gateway whose gRPC Topology tells the brokers, in plaintext.
+	// Gateway is the host:port of a gateway whose gRPC Topology tells the brokers: in plaintext, or over TLS where https://
+	// or grpcs:// is written before it.
 	Gateway string
 	// ManagementURL makes a broker's base URL of the host that the gateway tells; "http://{host}:9600/actuator" if empty.
 	ManagementURL string
@@ -59,6 +64,17 @@ type Options struct {
 	DiskPath string
 	// Transport carries the HTTP requests; if nil, one that keeps connections and heeds no proxy of the environment.
 	Transport http.RoundTripper
+	// TLS is how brokers that are written with https, and the gateway, are spoken to. If nil, whom the system trusts is
+	// trusted, and no certificate shown.
+	TLS *certs.Source
+	// OAuth is how the gateway is told who calls. The zero value tells nothing. Its tokens do not travel in the clear, but to
+	// a gateway on this machine.
+	OAuth OAuth
+	// Observe is told of each request to a broker or the gateway when it has ended: one of [Operations], one of [Outcomes].
+	// It must return at once. May be nil.
+	Observe func(operation, outcome string, took time.Duration)
+	// Tracing takes a span a request, of those that are a part of something that has a span. May be nil.
+	Tracing trace.TracerProvider
 	// Resolver resolves dns+http entries; [net.DefaultResolver] if nil.
 	Resolver Resolver
 	// Logger gets what was learnt of the brokers, once each; nothing is logged if nil.
@@ -77,6 +93,9 @@ type Client struct {
 	volume  string // DiskPath
 	memory  *memory
 	logger  *slog.Logger
+
+	names    *serverNames
+	observer *observer
 }
 
 var _ exporting.Cluster = (*Client)(nil)
@@ -84,6 +103,7 @@ var _ exporting.Cluster = (*Client)(nil)
 // New checks the options and returns a client. It speaks to nobody yet.
 func New(o Options) (*Client, error) {
 	c := &Client{
+		names: new(serverNames), observer: newObserver(o.Observe, o.Tracing),
 		close:   func() error { return nil },
 		timeout: o.RequestTimeout,
 		allow:   o.AllowSoftToHard,
@@ -109,12 +129,16 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("zeebe.version: %q is not a version like 8.9 or 8.9.3", o.Version)
 	}
 	c.memory = newMemory(configured)
-	if err := c.findBy(o); err != nil {
+	secure, err := orSystem(o.TLS)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.findBy(o, secure); err != nil {
 		return nil, err
 	}
 	transport := o.Transport
 	if transport == nil {
-		transport = newTransport(c.timeout)
+		transport = newTransport(c.timeout, secure, c.names)
 	}
 	c.http = &http.Client{
 		Transport: transport,
@@ -125,8 +149,10 @@ func New(o Options) (*Client, error) {
 }
 
 // findBy chooses how the brokers are found.
-func (c *Client) findBy(o Options) error {
+func (c *Client) findBy(o Options, secure *certs.Source) error {
 	switch {
+	case o.OAuth.TokenURL != "" && o.Gateway == "":
+		return errors.New("zeebe.oauth.token-url goes with zeebe.gateway: brokers do not ask who calls their management port")
 	case len(o.Brokers) > 0 && o.Gateway != "":
 		return errors.New("zeebe.brokers and zeebe.gateway exclude one another: configure one")
 	case len(o.Brokers) > 0 && o.ManagementURL != "":
@@ -139,18 +165,14 @@ func (c *Client) findBy(o Options) error {
 		if err := c.counts.checkBrokers(entries); err != nil {
 			return err
 		}
-		list := &listFinder{entries: entries, resolver: o.Resolver, timeout: c.timeout}
+		list := &listFinder{entries: entries, resolver: o.Resolver, timeout: c.timeout, names: c.names}
 		if list.resolver == nil {
 			list.resolver = net.DefaultResolver
 		}
 		c.finder = list
 		return nil
 	case o.Gateway != "":
-		template := o.ManagementURL
-		if template == "" {
-			template = defaultManagementURL
-		}
-		gateway, err := newGatewayFinder(o.Gateway, template, c.timeout)
+		gateway, err := c.newGatewayFinder(&o, secure)
 		if err != nil {
 			return err
 		}

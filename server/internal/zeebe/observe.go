@@ -1,0 +1,147 @@
+package zeebe
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	otelcodes "go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/exportgate/exportgate/server/internal/exporting"
+)
+
+// Operations that requests are told apart by in [Options.Observe]. A pause and a resume are the same, whether one broker
+// carries them out or, from 8.10 on, the cluster.
+const (
+	OperationPartitions = "partitions" // what the replicas do
+	OperationCluster    = "cluster"    // what the cluster is configured to be
+	OperationChanges    = "changes"    // which changes of that are pending, and so whether there can be any
+	OperationExporters  = "exporters"
+	OperationMetrics    = "metrics" // for a broker's disk
+	OperationPause      = "pause"
+	OperationSoftPause  = "soft_pause"
+	OperationResume     = "resume"
+	OperationTopology   = "topology" // of the gateway
+	OperationToken      = "token"    // for the gateway, of an identity provider
+)
+
+// Operations are all of them, for who tells of each before it happens.
+func Operations() []string {
+	return []string{
+		OperationPartitions, OperationCluster, OperationChanges, OperationExporters, OperationMetrics, OperationPause,
+		OperationSoftPause, OperationResume, OperationTopology, OperationToken,
+	}
+}
+
+// Outcomes of requests in [Options.Observe].
+const (
+	OutcomeOK          = "ok"
+	OutcomeTimeout     = "timeout"     // no answer in time
+	OutcomeUnreachable = "unreachable" // no connection, or one that broke
+	OutcomeRefused     = "refused"     // an answer that says no, whatever its HTTP status
+	OutcomeBadAnswer   = "bad_answer"  // one that cannot be understood
+	OutcomeGivenUp     = "given_up"    // whoever asked did not wait any longer
+)
+
+// Outcomes are all of them.
+func Outcomes() []string {
+	return []string{OutcomeOK, OutcomeTimeout, OutcomeUnreachable, OutcomeRefused, OutcomeBadAnswer, OutcomeGivenUp}
+}
+
+// tracerName says whose spans they are.
+const tracerName = "github.com/exportgate/exportgate/server/internal/zeebe"
+
+// observer tells of requests.
+type observer struct {
+	told   func(operation, outcome string, took time.Duration)
+	tracer trace.Tracer
+}
+
+func newObserver(told func(operation, outcome string, took time.Duration), tracing trace.TracerProvider) *observer {
+	if told == nil {
+		told = func(string, string, time.Duration) {}
+	}
+	if tracing == nil {
+		tracing = noop.NewTracerProvider()
+	}
+	return &observer{told: told, tracer: tracing.Tracer(tracerName)}
+}
+
+// begin tells that a request begins, and what it returns how it ended. The request gets a span if it is a part of something
+// that has one: the reads that go on all the time would be most of what traces show, and nobody asked for them.
+func (o *observer) begin(ctx context.Context, operation, name string, attributes func() []attribute.KeyValue) (context.Context, func(error)) {
+	began := time.Now()
+	var span trace.Span = noop.Span{}
+	if trace.SpanContextFromContext(ctx).IsValid() {
+		ctx, span = o.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient))
+		if span.IsRecording() {
+			span.SetAttributes(attribute.String("exportgate.operation", operation))
+			span.SetAttributes(attributes()...)
+		}
+	}
+	return ctx, func(err error) {
+		outcome := outcomeOf(err)
+		o.told(operation, outcome, time.Since(began))
+		if err != nil {
+			span.SetAttributes(semconv.ErrorTypeKey.String(outcome))
+			span.SetStatus(otelcodes.Error, err.Error())
+		}
+		span.End()
+	}
+}
+
+// outcomeOf is what came of a request.
+func outcomeOf(err error) string {
+	var (
+		silent  *silentError
+		refused *refusedError
+		pending *exporting.PendingChangeError
+		network net.Error
+	)
+	switch {
+	case err == nil:
+		return OutcomeOK
+	case errors.As(err, &silent) && silent.givenUp, errors.Is(err, context.Canceled):
+		return OutcomeGivenUp
+	case errors.As(err, &refused), errors.As(err, &pending):
+		return OutcomeRefused
+	case errors.As(err, &network) && network.Timeout():
+		return OutcomeTimeout
+	case silent != nil:
+		return OutcomeUnreachable
+	}
+	return OutcomeBadAnswer
+}
+
+// rpcOutcome makes of why a gateway did not answer what [outcomeOf] understands.
+func rpcOutcome(err error) error {
+	switch code := status.Code(err); {
+	case err == nil:
+		return nil
+	case code == codes.Canceled:
+		return context.Canceled
+	case code == codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	case code == codes.Unavailable:
+		return &silentError{words: "unavailable", err: err}
+	}
+	return &refusedError{rpcWords(err, 0)}
+}
+
+// serverAttributes tell a host:port.
+func serverAttributes(hostPort string) []attribute.KeyValue {
+	host, port, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return []attribute.KeyValue{semconv.ServerAddress(hostPort)}
+	}
+	number, _ := strconv.Atoi(port) // It was checked when the address was.
+	return []attribute.KeyValue{semconv.ServerAddress(host), semconv.ServerPort(number)}
+}
