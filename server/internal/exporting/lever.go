@@ -81,11 +81,13 @@ func (f *Fanout) pull(ctx context.Context, l Lever, phase Phase, visible bool, r
 	case s.phase != phase:
 		s.backoff.Reset()
 	}
-	base, timeout := f.base, f.opts.RequestTimeout
+	// A write keeps what the context carries, so that traces tell whose it is, and outlasts it.
+	base, timeout := context.WithoutCancel(ctx), f.opts.RequestTimeout
 	if l.Planned {
 		base, timeout = ctx, f.opts.PlanTimeout
 	}
 	ctx, cancel := context.WithTimeout(base, timeout)
+	closing := context.AfterFunc(f.base, cancel)
 	before := *s
 	s.phase, s.err, s.inFlight, s.cancel = phase, nil, make(chan struct{}), cancel
 	if s.word != phase {
@@ -104,6 +106,7 @@ func (f *Fanout) pull(ctx context.Context, l Lever, phase Phase, visible bool, r
 	}
 	f.writes.Go(func() {
 		defer cancel()
+		defer closing()
 		err := f.write(ctx, l, phase)
 		f.wrote(s, before, err, ctx.Err() != nil)
 		if final(err) {
