@@ -22,7 +22,9 @@ var endings = map[End]func(s *script, id string){
 		s.change(func(*State) {})
 	},
 	Forced: func(s *script, id string) {
-		s.change(func(state *State) { state.force(func(h *Hold) bool { return h.ID == id }, Ended{At: s.now, How: Forced, By: "me"}) })
+		s.change(func(state *State) {
+			state.force(func(h *Hold) bool { return h.ID == id }, Ended{At: s.now, How: Forced, By: "me"})
+		})
 	},
 	Withdrawn: (*script).withdraw,
 }

@@ -72,7 +72,7 @@ func TestGuardWhereNobodyDrives(t *testing.T) {
 		f.cluster.SetFree(1, 3)
 		wait(over)
 		f.b.show(t, hard) // Another may be in office: it would have done it by now.
-		wait(20 * time.Second)
+		wait(30 * time.Second)
 		f.b.show(t, exports)
 		f.b.store.cut.Store(false)
 		f.a.store.cut.Store(false)

@@ -143,8 +143,11 @@ func TestGuardMeasuresTwice(t *testing.T) {
 		t := r.t
 		r.hold(t, "backup", hard)
 		measured := func() { // once more
-			for before := r.cluster.Measured(); r.cluster.Measured() < before+3; {
-				wait(100 * time.Millisecond)
+			before, began := r.cluster.Measured(), time.Now()
+			for r.cluster.Measured() < before+3 {
+				if wait(100 * time.Millisecond); time.Since(began) > time.Minute {
+					t.Fatal("disks are not measured any more")
+				}
 			}
 		}
 		for range 10 {
@@ -157,15 +160,45 @@ func TestGuardMeasuresTwice(t *testing.T) {
 		r.holds(t, "backup")
 		r.cluster.SetFree(1, 1)
 		measured()
+		r.cluster.SetFree(1, 50) // Also one that was made because somebody wanted to pause.
+		r.hold(t, "another", hard)
+		r.cluster.SetFree(1, 1)
+		measured()
+		wait(3 * time.Second)
+		r.holds(t, "another", "backup")
+		r.cluster.SetFree(1, 50)
+		measured()
+		r.cluster.SetFree(1, 1)
+		measured()
 		r.cluster.SetFree(1, -1) // What is not measured in between does not count.
 		measured()
 		measured()
-		r.holds(t, "backup")
+		r.holds(t, "another", "backup")
 		r.cluster.SetFree(1, 1)
 		measured()
 		wait(3 * time.Second)
 		r.holds(t)
 		r.show(t, exports)
+	})
+}
+
+// One request that fails is no news.
+func TestGuardThatCannotMeasureOnce(t *testing.T) {
+	underGuard(t, false, func(r *rig) {
+		t := r.t
+		r.hold(t, "backup", hard)
+		for range 5 {
+			for before := len(r.Disks()); before == 0 || r.Disks()[0].Err != nil; before = len(r.Disks()) {
+				wait(100 * time.Millisecond)
+			}
+			r.cluster.SetFree(0, -1)
+			for r.Disks()[0].Err == nil {
+				wait(100 * time.Millisecond)
+			}
+			r.cluster.SetFree(0, 50)
+		}
+		r.says(t, 0, "a disk cannot be measured")
+		r.says(t, 0, "a disk can be measured again")
 	})
 }
 
@@ -195,50 +228,7 @@ func TestGuardThatCannotMeasure(t *testing.T) {
 }
 
 // No pause is placed that would soon be ended again: nothing was touched. What lives already is renewed.
-func TestGuardRefuses(t *testing.T) {
-	underGuard(t, true, func(r *rig) {
-		t := r.t
-		r.cluster.SetFree(1, 9)
-		writes := r.cluster.Writes()
-		for _, validate := range []bool{false, true} {
-			_, err := r.Pause(t.Context(), reconcile.PauseRequest{Hold: "backup", Phase: hard, ValidateOnly: validate})
-			var low *reconcile.DiskLowError
-			if !errors.As(err, &low) || len(low.Brokers) != 1 || low.Brokers[0] != "1" || low.MinFree != "10%" ||
-				!strings.Contains(err.Error(), "broker 1 has 9.0 GiB of 100.0 GiB free (9%)") {
-				t.Errorf("pause: %v", err)
-			}
-		}
-		state, _ := r.ledger.State()
-		if len(state.Holds)+len(state.History) != 0 || state.Undo != nil || r.cluster.Writes() != writes {
-			t.Errorf("state %+v, %d writes", state, r.cluster.Writes()-writes)
-		}
-		r.cluster.SetFree(1, 10.5) // Not a tenth more yet.
-		if _, err := r.Pause(t.Context(), reconcile.PauseRequest{Hold: "backup", Phase: hard}); !is[*reconcile.DiskLowError](err) {
-			t.Errorf("pause: %v", err)
-		}
-		r.cluster.SetFree(1, 12)
-		r.hold(t, "backup", hard)
-		r.cluster.SetFree(1, 5)
-		if _, err := r.Pause(t.Context(), reconcile.PauseRequest{Hold: "backup", Phase: hard}); err != nil {
-			t.Errorf("renewal: %v", err)
-		}
-		if _, err := r.Pause(t.Context(), reconcile.PauseRequest{Hold: "another", Phase: hard}); !is[*reconcile.DiskLowError](err) {
-			t.Errorf("another: %v", err)
-		}
-		r.holds(t, "backup")
-	})
-}
-
 // A disk that cannot be measured, or not in time, refuses nothing.
-func TestGuardRefusesOnlyWhatItMeasured(t *testing.T) {
-	underGuard(t, true, func(r *rig) {
-		t := r.t
-		r.cluster.SetFree(1, -1)
-		r.hold(t, "a", hard)
-		r.holds(t, "a")
-	})
-}
-
 // A call whose hold the guard ends is told so, and not that a later call changed it.
 func TestGuardDuringAPause(t *testing.T) {
 	underGuard(t, true, func(r *rig) {
@@ -318,48 +308,8 @@ func TestGuardAsksNobodyInVain(t *testing.T) {
 	}
 }
 
-func TestGuardOptions(t *testing.T) {
-	c := exportingtest.New(1, 1)
-	for _, free := range []reconcile.MinFree{{}, {Percent: 10, Bytes: 1}, {Percent: -1}} {
-		o := reconcile.Options{
-			Interval: time.Second, Timeout: time.Second, DefaultTTL: time.Hour, MaxTTL: time.Hour, OnFailure: reconcile.Keep,
-			Guard: reconcile.Guard{Disks: c, MinFree: free},
-		}
-		if _, err := reconcile.New(o); err == nil || !strings.Contains(err.Error(), "free disk") {
-			t.Errorf("%+v: %v", free, err)
-		}
-	}
-	for want, free := range map[string]reconcile.MinFree{
-		"12.5%": {Percent: 12.5}, "512 B": {Bytes: 512}, "4.7 GiB": {Bytes: 5e9}, "5.0 GiB": {Bytes: 5 << 30}, "8.0 EiB": {Bytes: 1<<63 - 1},
-	} {
-		if got := free.String(); got != want {
-			t.Errorf("%+v is %q, want %q", free, got, want)
-		}
-	}
-}
-
 // A least in bytes is the same on every disk, and one that no disk can have lets no pause be.
-func TestGuardInBytes(t *testing.T) {
-	for name, test := range map[string]struct {
-		least int64
-		low   bool
-	}{"enough": {49 << 30, false}, "too little": {51 << 30, true}, "more than there is": {200 << 30, true}} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := exportingtest.New(2, 1)
-				r := runOn(t, c, c, hold.NewMemory(), func(o *reconcile.Options) {
-					o.Guard = reconcile.Guard{Disks: c, MinFree: reconcile.MinFree{Bytes: test.least}, Release: true}
-				})
-				defer r.end()
-				wait(time.Second)
-				if _, err := r.Pause(t.Context(), reconcile.PauseRequest{Phase: hard}); is[*reconcile.DiskLowError](err) != test.low {
-					t.Errorf("pause: %v", err)
-				}
-			})
-		})
-	}
-}
-
+// Where the least is almost all, a tenth more would be more than there is.
 // A full disk may be the ledger's too: the cluster is resumed all the same, and that is written when the store is back.
 func TestGuardWithoutLedger(t *testing.T) {
 	for name, read := range failures {
