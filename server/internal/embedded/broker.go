@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -51,7 +52,13 @@ func newBroker(c *Cluster, id int, v version) *Broker {
 func (b *Broker) ID() int { return b.id }
 
 // Address is the base URL of the broker's management API, "http://127.0.0.1:34567/actuator".
-func (b *Broker) Address() string { return "http://" + b.address + b.cluster.options.BasePath }
+func (b *Broker) Address() string {
+	scheme := "http://"
+	if b.cluster.options.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + b.address + b.cluster.options.BasePath
+}
 
 // DataDir holds the broker's replicas: <dir>/raft-partition/partitions/<id>/.exporterPaused is a pause state below
 // 8.10.
@@ -119,6 +126,11 @@ func (b *Broker) run(ctx context.Context, listener net.Listener) {
 		ErrorLog:          slog.NewLogLogger(b.cluster.log.Handler(), slog.LevelDebug),
 	}
 	server := b.server
+	if config := b.cluster.options.TLS; config != nil {
+		config = config.Clone()
+		config.NextProtos = []string{"http/1.1"} // as Spring's server, unless HTTP/2 is switched on
+		listener = tls.NewListener(listener, config)
+	}
 	b.serving.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			b.cluster.log.ErrorContext(ctx, "embedded broker does not serve", "broker", b.id, "error", err)

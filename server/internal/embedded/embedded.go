@@ -159,7 +159,7 @@ func (c *Cluster) isClosed() bool {
 }
 
 // Addresses are the brokers' management base URLs, by broker: "http://127.0.0.1:34567/actuator". They stay the same
-// when brokers stop and start.
+// when brokers stop and start, and begin with https:// where they serve TLS.
 func (c *Cluster) Addresses() []string {
 	addresses := make([]string, len(c.brokers))
 	for i, b := range c.brokers {
@@ -168,7 +168,7 @@ func (c *Cluster) Addresses() []string {
 	return addresses
 }
 
-// Gateway is the address of the gateway's gRPC API, "127.0.0.1:34570".
+// Gateway is the address of the gateway's gRPC API, "127.0.0.1:34570", over TLS where [Options.TLS] is set.
 func (c *Cluster) Gateway() string { return c.gateway.address }
 
 // Brokers are all brokers, by id.

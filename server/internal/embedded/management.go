@@ -220,7 +220,11 @@ func (m *management) postRebalance(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (m *management) getLinks(w http.ResponseWriter, r *http.Request) {
-	self := "http://" + r.Host + m.cluster.options.BasePath
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	self := scheme + r.Host + m.cluster.options.BasePath
 	type link struct {
 		Href      string `json:"href"`
 		Templated bool   `json:"templated"`

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,6 +28,13 @@ type Options struct {
 	// DistinctHosts gives broker i the address 127.0.0.(i+1), all on the same port, as in a deployment, so that an
 	// address can be told from a host name. Only Linux has all these addresses by default.
 	DistinctHosts bool
+
+	// TLS is how the brokers' management ports and the gateway are served; in the clear if it is nil. A client's certificate
+	// is asked for as it says.
+	TLS *tls.Config
+	// GatewayToken, unless nil, says whether the gateway takes a bearer token; it then answers nobody without one. The
+	// management ports never ask for any (zeebe-facts.md 1.6).
+	GatewayToken func(token string) bool
 
 	// WriteInterval is the time between two records of a partition, 20ms by default. If it is negative, nothing is
 	// written and nothing exported.

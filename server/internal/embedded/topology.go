@@ -5,8 +5,13 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/exportgate/exportgate/gen/gateway_protocol"
 )
@@ -29,7 +34,12 @@ func startGateway(ctx context.Context, c *Cluster) (*gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for the gateway: %w", err)
 	}
-	g := &gateway{cluster: c, address: listener.Addr().String(), server: grpc.NewServer()}
+	g := &gateway{cluster: c, address: listener.Addr().String()}
+	options := []grpc.ServerOption{grpc.UnaryInterceptor(g.admit)}
+	if c.options.TLS != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(c.options.TLS)))
+	}
+	g.server = grpc.NewServer(options...)
 	gateway_protocol.RegisterGatewayServer(g.server, g)
 	c.tasks.Go(func() {
 		if err := g.server.Serve(listener); err != nil {
@@ -44,6 +54,20 @@ func (g *gateway) stop() {
 	if g != nil {
 		g.server.Stop()
 	}
+}
+
+// admit lets in who has a token that is taken.
+func (g *gateway) admit(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if takes := g.cluster.options.GatewayToken; takes != nil {
+		values := metadata.ValueFromIncomingContext(ctx, "authorization")
+		if len(values) != 1 {
+			return nil, status.Error(codes.Unauthenticated, "expected bearer token at header with key [authorization], but found nothing")
+		}
+		if token, ok := strings.CutPrefix(values[0], "Bearer "); !ok || !takes(token) {
+			return nil, status.Error(codes.Unauthenticated, "failed to parse bearer token, see cause for details")
+		}
+	}
+	return handler(ctx, request)
 }
 
 // Topology tells which brokers are alive and what they host. Partitions of several tenants are told of the first alone,
