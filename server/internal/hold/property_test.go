@@ -89,8 +89,9 @@ var moves = map[string]func(t *rapid.T, s *script) func(*State){
 	},
 	"force": func(t *rapid.T, s *script) func(*State) {
 		uids := rapid.SliceOf(rapid.Custom(func(t *rapid.T) string { return drawHold(t, s).UID })).Draw(t, "uids")
+		how := rapid.SampledFrom([]End{Forced, Guarded}).Draw(t, "how")
 		return func(state *State) {
-			state.force(func(h *Hold) bool { return slices.Contains(uids, h.UID) }, Ended{At: s.now, How: Forced, By: "me"})
+			state.force(func(h *Hold) bool { return slices.Contains(uids, h.UID) }, Ended{At: s.now, How: how, By: "me"})
 		}
 	},
 	"tick": func(_ *rapid.T, s *script) func(*State) { return func(state *State) { state.overdue(s.now) } },
@@ -162,7 +163,7 @@ func wrong(s *State, now time.Time) (failures []string) {
 		fail("%+v is to be undone at revision %d, with %d holds", s.Undo, s.Revision, len(s.Holds))
 	}
 	for _, e := range s.History {
-		if now.Sub(e.At) > maxAge || e.At.After(now) || e.How < Released || e.How > ResumedElsewhere {
+		if now.Sub(e.At) > maxAge || e.At.After(now) || e.How < Released || e.How > Guarded || e.How == Guarded && e.Continuity != Broken {
 			fail("remembered is %+v", e)
 		}
 		if e.Hold.Record.Broken && e.Continuity != Broken || e.Hold.Restore != nil || e.Hold.Replaced != nil || e.Hold.Record.Baselines != nil {

@@ -1,6 +1,9 @@
 package reconcile_test
 
 import (
+	"math/rand/v2"
+	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,4 +125,55 @@ func TestGuardOfAServerThatIsCutOff(t *testing.T) {
 			t.Errorf("%d writes, forced %v", f.b.brokers.writes.Load(), f.b.ledger.Forced())
 		}
 	})
+}
+
+// Two servers, calls at both, an office that moves and disks that fill and empty: in the end a full disk ends every pause,
+// and one with room none.
+func TestGuardAtRandom(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 2))
+			inGuardedFleet(t, func(f *fleet) {
+				t := f.t
+				f.cluster.Delay = time.Duration(random.Int64N(int64(2 * time.Second)))
+				var calls sync.WaitGroup
+				for range 30 {
+					p := [...]*proxy{f.a, f.b}[random.IntN(2)]
+					id := [...]string{"x", "y", hold.Operator}[random.IntN(3)]
+					switch random.IntN(6) {
+					case 0, 1:
+						calls.Go(func() { _, _ = p.Pause(t.Context(), reconcile.PauseRequest{Hold: id, Phase: hard, Owner: "test"}) })
+					case 2:
+						calls.Go(func() { _, _ = p.release(t, id) })
+					case 3:
+						f.elect([...]string{"a", "b", ""}[random.IntN(3)])
+					default:
+						f.cluster.SetFree(random.IntN(3), [...]float64{-1, 3, 50}[random.IntN(3)])
+					}
+					wait(time.Duration(random.Int64N(int64(4 * time.Second))))
+				}
+				f.elect("b")
+				for i := range 3 {
+					f.cluster.SetFree(i, 50)
+				}
+				calls.Wait()
+				f.b.hold(t, "z", hard)
+				wait(time.Minute)
+				f.a.show(t, hard)
+				f.cluster.SetFree(random.IntN(3), 3)
+				wait(time.Minute)
+				f.a.show(t, exports)
+				f.a.holds(t)
+				state, _ := f.b.ledger.State()
+				if last, _ := state.Last("z"); last.How != hold.Guarded || state.Undo != nil {
+					t.Errorf("ended %+v, undo %+v", last, state.Undo)
+				}
+				for _, p := range []*proxy{f.a, f.b} {
+					if s := p.status(t); !s.Settled || s.Foreign {
+						t.Errorf("status %+v", s)
+					}
+				}
+			})
+		})
+	}
 }
