@@ -83,16 +83,16 @@ func (c *Chain) admit(ctx context.Context, request any, stream bool) (_ context.
 // others.
 func (c *Chain) enter(ctx context.Context, reported *call, request any, stream bool) (leave func(), err error) {
 	if isProbe(reported.operation) {
-		reported.who, err = c.options.Guard.Admit(ctx, credentialsOf(ctx), reported.operation, request)
+		reported.who, err = c.options.Guard.Admit(ctx, credentialsOf(ctx, reported.address), reported.operation, request)
 		return func() {}, err
 	}
 	var denied *auth.DeniedError
-	if reported.who, err = c.identify(ctx, reported.operation, request); err != nil && !errors.As(err, &denied) {
+	if reported.who, err = c.identify(ctx, reported.operation, reported.address, request); err != nil && !errors.As(err, &denied) {
 		return nil, err
 	}
 	key := reported.who.Name
 	if key == "" {
-		key = limits.Address(peerOf(ctx))
+		key = limits.Address(reported.address)
 	}
 	end, exceeded := c.options.Limits.Begin(key, stream)
 	if exceeded != nil {
@@ -113,12 +113,12 @@ func isProbe(operation string) bool {
 }
 
 // identify asks the guard, unless too many invalid credentials came from where this one comes from.
-func (c *Chain) identify(ctx context.Context, operation string, request any) (caller.Caller, error) {
-	credentials := credentialsOf(ctx)
+func (c *Chain) identify(ctx context.Context, operation, address string, request any) (caller.Caller, error) {
+	credentials := credentialsOf(ctx, address)
 	if len(credentials.Authorization) == 0 || c.options.Guard.Open() {
 		return c.options.Guard.Admit(ctx, credentials, operation, request)
 	}
-	from, credential := limits.Address(credentials.Address), strings.Join(credentials.Authorization, "\n")
+	from, credential := limits.Address(address), strings.Join(credentials.Authorization, "\n")
 	if err := c.options.Limits.Attempt(from, credential); err != nil {
 		return caller.Caller{}, err
 	}
@@ -155,7 +155,7 @@ func (c *Chain) turnedAway(ctx context.Context, reported *call, request any, st 
 func (c *call) entry(ctx context.Context, request any) *audit.Call {
 	message, _ := request.(proto.Message)
 	return &audit.Call{
-		Caller: c.who, Address: peerOf(ctx), UserAgent: userAgent(ctx), Door: c.door, Operation: c.operation,
+		Caller: c.who, Address: c.address, UserAgent: userAgent(ctx), Door: c.door, Operation: c.operation,
 		RequestID: requestID(ctx), TraceID: tracing.ID(ctx), Request: message, Changes: c.changes,
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 	"github.com/exportgate/exportgate/server/internal/caller"
+	"github.com/exportgate/exportgate/server/internal/tracing"
 )
 
 // calls learns who calls, and logs a line when the call has ended.
@@ -26,7 +27,7 @@ func (c calls) ServerReporter(ctx context.Context, meta interceptors.CallMeta) (
 	reported := &call{chain: c.Chain, operation: operationOf(meta), changes: changes(meta), door: doorGRPC, outside: ctx}
 	ctx = withRequestID(c.withPeer(ctx, reported))
 	ctx = context.WithValue(ctx, callKey{}, reported)
-	reported.ctx = ctx
+	reported.ctx, reported.address = ctx, peerOf(ctx)
 	return reported, ctx
 }
 
@@ -40,6 +41,7 @@ type call struct {
 	operation string          // a gRPC full method, or an HTTP method and path
 	changes   bool            // it may change something
 	door      string
+	address   string // of who calls
 	who       caller.Caller
 	refused   bool   // it was not let in
 	why       string // what the caller is not told of that
@@ -64,13 +66,20 @@ func callOf(ctx context.Context) *call {
 // PostCall logs the call.
 func (c *call) PostCall(err error, took time.Duration) {
 	st := statusOf(err)
+	level := c.level(st.Code())
+	if !c.chain.options.Logger.Enabled(c.ctx, level) {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("method", c.operation),
-		slog.String("peer", peerOf(c.ctx)),
+		slog.String("peer", c.address),
 		slog.String("user_agent", userAgent(c.ctx)),
 		slog.String("request_id", requestID(c.ctx)),
 		slog.String("code", st.Code().String()),
 		slog.Duration("duration", took),
+	}
+	if id := tracing.ID(c.ctx); id != "" {
+		attrs = append(attrs, slog.String("trace_id", id))
 	}
 	if c.who.Name != "" {
 		attrs = append(attrs, slog.String("caller", c.who.Name), slog.String("role", c.who.Role.String()))
@@ -81,7 +90,7 @@ func (c *call) PostCall(err error, took time.Duration) {
 	if c.why != "" {
 		attrs = append(attrs, slog.String("why", c.why))
 	}
-	c.chain.options.Logger.LogAttrs(c.ctx, c.level(st.Code()), "call", attrs...)
+	c.chain.options.Logger.LogAttrs(c.ctx, level, "call", attrs...)
 }
 
 // level is as loud as a call deserves: reads, which dashboards and probes repeat for ever, only where the fault is ours.

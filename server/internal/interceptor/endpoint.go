@@ -43,7 +43,7 @@ func (c *Chain) Refused(ctx context.Context, operation string, err error) {
 // Allows reports whether the caller may do something that it does not do now, as what to show it may depend on that. It
 // leaves no trace, but of invalid credentials too many are not looked at, as ever.
 func (c *Chain) Allows(ctx context.Context, operation string) bool {
-	_, err := c.identify(ctx, operation, nil)
+	_, err := c.identify(ctx, operation, peerOf(ctx), nil)
 	return err == nil
 }
 

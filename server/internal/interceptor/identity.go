@@ -42,8 +42,8 @@ func peerOf(ctx context.Context) string {
 // credentialsOf is what proves who calls: the certificate of the connection, and the metadata "authorization". Other keys
 // that some proxy may have written, or whoever wants to pass for one (x-forwarded-client-cert, grpc-metadata-...), prove
 // nothing and are never read.
-func credentialsOf(ctx context.Context) auth.Credentials {
-	came := auth.Credentials{Address: peerOf(ctx), Authorization: metadata.ValueFromIncomingContext(ctx, "authorization")}
+func credentialsOf(ctx context.Context, address string) auth.Credentials {
+	came := auth.Credentials{Address: address, Authorization: metadata.ValueFromIncomingContext(ctx, "authorization")}
 	if p, ok := peer.FromContext(ctx); ok {
 		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
 			came.TLS = &info.State
@@ -66,10 +66,14 @@ func withRequestID(ctx context.Context) context.Context {
 	if !wellFormed(id) {
 		id = rand.Text()
 	}
-	// Setting a header fails where the call has no transport, as in a test, or was given up: nobody waits for it then.
-	_ = grpc.SetHeader(ctx, metadata.Pairs(keyRequestID, id))
-	md, _ := metadata.FromIncomingContext(ctx)
-	md = md.Copy()
+	// What only HTTP has comes without a transport of gRPC, and its door sets the header.
+	if grpc.ServerTransportStreamFromContext(ctx) != nil {
+		_ = grpc.SetHeader(ctx, metadata.Pairs(keyRequestID, id)) // It fails where the call was given up: nobody waits for it then.
+	}
+	md, ok := metadata.FromIncomingContext(ctx) // a copy
+	if !ok {
+		md = metadata.MD{}
+	}
 	md.Set(keyRequestID, id)
 	return metadata.NewIncomingContext(ctx, md)
 }
