@@ -135,7 +135,7 @@ func poster(b *testing.B, url string) func() {
 func benchConfig(tb testing.TB) *Config {
 	tb.Helper()
 	cfg, err := Load(LoadOptions{EmbeddedCluster: true, Env: []string{
-		"SERVER_PORT=0", "GRPC_PORT=0", "EXPORTING_RECONCILE_INTERVAL=1h",
+		"SERVER_PORT=0", "GRPC_PORT=0", "EXPORTING_RECONCILE_INTERVAL=1h", "LIMITS_CALLS_PER_SECOND=0", "LIMITS_WATCHERS=0",
 	}})
 	if err != nil {
 		tb.Fatal(err)
@@ -145,10 +145,13 @@ func benchConfig(tb testing.TB) *Config {
 }
 
 // serverOver is the product over a cluster in memory.
-func serverOver(tb testing.TB, cluster *exportingtest.Cluster) *Server {
+func serverOver(tb testing.TB, brokers *exportingtest.Cluster) *Server {
 	tb.Helper()
-	s, err := newServer(tb.Context(), benchConfig(tb), slog.New(slog.DiscardHandler), benchCluster{cluster},
-		ledgerStore{Store: hold.NewMemory(), where: "memory", clocks: noClocks})
+	s, err := newServer(tb.Context(), benchConfig(tb), slog.New(slog.DiscardHandler),
+		func(*surroundings) (cluster, error) { return benchCluster{brokers}, nil },
+		func(*Config, *surroundings) (ledgerStore, error) {
+			return ledgerStore{Store: hold.NewMemory(), where: "memory", clocks: noClocks}, nil
+		})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -198,7 +198,7 @@ func (c cursorCodec) Unmarshal(data mem.BufferSlice, v any) error {
 }
 
 // watchRequest asks for events.
-const watchRequest = "GET /actuator/exporting/watch HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n"
+const watchRequest = "GET /actuator/exporting/watch HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
 
 // watchHTTP opens a connection for each watcher, and lets each be followed.
 func watchHTTP(ctx context.Context, h herd, follow func(next func() (string, error))) error {

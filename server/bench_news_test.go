@@ -15,14 +15,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
-	"github.com/exportgate/exportgate/server/internal/auth"
-	"github.com/exportgate/exportgate/server/internal/interceptor"
+	"github.com/exportgate/exportgate/server/internal/gateway"
+	"github.com/exportgate/exportgate/server/internal/reconcile"
 )
 
 // message is something that is sent to all who watch, and the event that a handler without a service writes for it.
@@ -137,23 +136,25 @@ func (n *newsroom) open(tb testing.TB, door string) string {
 		})
 		return bare.Listener.Addr().String()
 	}
-	cfg, log := benchConfig(tb), slog.New(slog.DiscardHandler)
-	s := &Server{log: log, shutdown: time.Second, failed: make(chan error, 5)}
+	cfg := benchConfig(tb)
+	s := &Server{shutdown: time.Second, failed: make(chan error, 5), known: func() *reconcile.Status { return nil }}
 	s.draining, s.drain = context.WithCancelCause(tb.Context())
-	s.lifecycle.onStop("doors", s.closeDoors)
 	tb.Cleanup(func() { _ = s.Close() })
-	guard, err := auth.New(auth.Options{Logger: log})
+	if err := s.surround(tb.Context(), cfg, slog.New(slog.DiscardHandler)); err != nil {
+		tb.Fatal(err)
+	}
+	access, err := s.openAccess(cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	chain := interceptor.New(interceptor.Options{Logger: log, ClientContext: inprocgrpc.ClientContext, Guard: guard})
+	s.lifecycle.onStop("doors", s.closeDoors)
 	if door == "grpc" {
-		if err := s.openGRPC(tb.Context(), cfg, n, chain); err != nil {
+		if err := s.openGRPC(tb.Context(), cfg, n, access.chain); err != nil {
 			tb.Fatal(err)
 		}
 		return s.GRPCAddr().String()
 	}
-	if err := s.openHTTP(tb.Context(), cfg, n, chain, nil, http.NotFoundHandler()); err != nil {
+	if err := s.openHTTP(tb.Context(), cfg, n, access.chain, func() gateway.Info { return gateway.Info{} }); err != nil {
 		tb.Fatal(err)
 	}
 	return s.HTTPAddr().String()

@@ -153,7 +153,7 @@ func (c *Config) checkJWT() error {
 		return fmt.Errorf("%s needs auth.jwt.audience: a token that was given to another service must not open this one",
 			c.tell("auth.jwt.issuer"))
 	}
-	return c.checkFiles(TLSFiles{CA: c.Auth.JWT.CA}, "auth.jwt.ca", "", "")
+	return c.checkFiles(TLSFiles{CA: c.Auth.JWT.CA}, "auth.jwt.ca")
 }
 
 func (c *Config) checkRoles() error {

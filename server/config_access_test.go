@@ -10,7 +10,7 @@ import (
 )
 
 func TestAccessRefuses(t *testing.T) {
-	files := newPair(t, 1)
+	files := newPair(t)
 	certificate, key, ca := "SERVER_SSL_CERTIFICATE="+files.Certificate, "SERVER_SSL_CERTIFICATE_PRIVATE_KEY="+files.Key,
 		"SERVER_SSL_TRUST_CERTIFICATE="+files.CA
 	jwt, roles := []string{"AUTH_JWT_ISSUER=https://a.example", "AUTH_JWT_AUDIENCE=b"}, "AUTH_ROLES_OPERATOR=*"
@@ -68,7 +68,7 @@ func TestAccessRefuses(t *testing.T) {
 
 // TestAddresses proves that doors open to others only where something guards them, or somebody says so.
 func TestAddresses(t *testing.T) {
-	files := newPair(t, 1)
+	files := newPair(t)
 	tls := []string{"SERVER_SSL_CERTIFICATE=" + files.Certificate, "SERVER_SSL_CERTIFICATE_PRIVATE_KEY=" + files.Key}
 	tokens := []string{"AUTH_TOKENS_FILE=/x", "AUTH_ROLES_OPERATOR=*"}
 	audit := "AUDIT_PATH=-"

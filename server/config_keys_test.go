@@ -137,7 +137,7 @@ var keyTests = map[string]keyTest{
 // fileTests has the rows of the keys of files that are read at once.
 func fileTests(t *testing.T) map[string]keyTest {
 	t.Helper()
-	files := newPair(t, 1)
+	files := newPair(t)
 	password := writeFile(t, "secret\n")
 	rows := map[string]keyTest{
 		"server.ssl.client-auth": {

@@ -60,8 +60,8 @@ func etcd(more ...string) []string {
 }
 
 func TestStoreRefuses(t *testing.T) {
-	files := newPair(t, 1)
-	other := newPair(t, 2)
+	files := newPair(t)
+	other := newPair(t)
 	empty, long, twoLines := writeFile(t, "\n"), writeFile(t, strings.Repeat("x", 4097)), writeFile(t, "hunter2\nx")
 	tests := []struct {
 		name string

@@ -65,7 +65,7 @@ func RunDev(ctx context.Context, cfg *Config, dev DevOptions, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	if err := welcome(dev, s, cfg.BasePath, cluster); err != nil {
+	if err := welcome(dev, s, cfg.ActuatorPath(), cluster); err != nil {
 		return errors.Join(err, s.Close())
 	}
 	return s.Run(ctx)

@@ -8,37 +8,26 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
-	"github.com/fullstorydev/grpchan/inprocgrpc"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/health"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/reflection"
-
-	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
-	"github.com/exportgate/exportgate/server/internal/auth"
-	"github.com/exportgate/exportgate/server/internal/broadcast"
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/gateway"
 	"github.com/exportgate/exportgate/server/internal/hold"
-	"github.com/exportgate/exportgate/server/internal/interceptor"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
 	"github.com/exportgate/exportgate/server/internal/service"
-	"github.com/exportgate/exportgate/server/internal/telemetry"
 	"github.com/exportgate/exportgate/server/internal/zeebe"
 )
 
 // Server is a server whose doors are bound. Run it, or Close it.
 type Server struct {
-	log       *slog.Logger
+	surroundings
+
 	shutdown  time.Duration
 	lifecycle lifecycle
 	doors     []stopStep
-	failed    chan error // capacity 5: a door, the loop, the ledger or the election ended by itself
+	failed    chan error               // has room for all that runs: each ends once, by itself or when it is stopped
+	known     func() *reconcile.Status // as of the last reads; nil before the first
 	draining  context.Context
 	drain     context.CancelCauseFunc
 	httpAddr  net.Addr
@@ -48,6 +37,7 @@ type Server struct {
 // cluster is the brokers and the connections to them.
 type cluster interface {
 	exporting.Cluster
+	exporting.Disks
 	Close() error
 }
 
@@ -65,34 +55,42 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error) {
 	for _, warning := range cfg.Warnings() {
 		log.WarnContext(ctx, "configuration", "warning", warning)
 	}
-	brokers, err := zeebe.New(zeebeOptions(cfg, log))
-	if err != nil {
-		return nil, err
-	}
-	store, err := openStore(cfg, log)
-	if err != nil {
-		return nil, errors.Join(err, brokers.Close())
-	}
-	return newServer(ctx, cfg, log, brokers, store)
+	return newServer(ctx, cfg, log, func(s *surroundings) (cluster, error) { return zeebe.New(zeebeOptions(cfg, s)) }, openStore)
 }
 
-// newServer is New over brokers and a store that are already there. It closes them in the end.
-func newServer(ctx context.Context, cfg *Config, log *slog.Logger, brokers cluster, store ledgerStore) (_ *Server, err error) {
+// newServer is New with other ways to the brokers and the store.
+func newServer(ctx context.Context, cfg *Config, log *slog.Logger, reach func(*surroundings) (cluster, error),
+	open func(*Config, *surroundings) (ledgerStore, error),
+) (_ *Server, err error) {
 	s := &Server{
-		log: log, shutdown: cfg.ShutdownTimeout, failed: make(chan error, 5),
+		shutdown: cfg.ShutdownTimeout, failed: make(chan error, 16), known: func() *reconcile.Status { return nil },
 	}
 	s.draining, s.drain = context.WithCancelCause(context.Background())
-	s.lifecycle.onStop("broker connections", func(context.Context) error { return brokers.Close() })
-	s.lifecycle.onStop("store", func(context.Context) error { return store.Close() })
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.lifecycle.close(cfg.ShutdownTimeout))
 		}
 	}()
 
-	ledger, err := hold.Open(ctx, store, store.where)
+	if err := s.surround(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+	brokers, err := reach(&s.surroundings)
 	if err != nil {
 		return nil, err
+	}
+	s.lifecycle.onStop("broker connections", func(context.Context) error { return brokers.Close() })
+	store, err := open(cfg, &s.surroundings)
+	if err != nil {
+		return nil, err
+	}
+	s.lifecycle.onStop("store", func(context.Context) error { return store.Close() })
+	ledger, err := hold.Open(ctx, store, store.where, s.ledgerObservers()...)
+	if err != nil {
+		return nil, err
+	}
+	if s.audit != nil {
+		s.audit.Found(ledger.Recorded())
 	}
 	s.start("ledger", ledger.Run)
 	if store.run != nil {
@@ -114,34 +112,32 @@ func newServer(ctx context.Context, cfg *Config, log *slog.Logger, brokers clust
 		Fanout: fanout, Ledger: ledger, Witness: witness, Election: store.election, Interval: cfg.Exporting.ReconcileInterval,
 		Timeout: cfg.Exporting.Timeout, OnFailure: onFailure(cfg.Exporting.OnFailure),
 		ReportForeign: cfg.Exporting.OnForeignChange == ForeignObserve,
-		DefaultTTL:    cfg.Holds.DefaultTTL, MaxTTL: cfg.Holds.MaxTTL, Logger: log,
+		DefaultTTL:    cfg.Holds.DefaultTTL, MaxTTL: cfg.Holds.MaxTTL, Logger: s.part("reconcile"),
+		Observer: observers{s.metrics, s.audit}, Guard: guard(cfg, brokers),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reconciler: %w", err)
 	}
+	s.known = reconciler.Known
 	s.start("reconciler", reconciler.Run)
 
-	s.lifecycle.onStop("doors", s.closeDoors)
-	exportingService := service.New(reconciler, log)
-	guard, err := auth.New(auth.Options{Logger: log})
+	access, err := s.openAccess(cfg)
 	if err != nil {
 		return nil, err
 	}
-	chain := interceptor.New(interceptor.Options{Logger: log, ClientContext: inprocgrpc.ClientContext, Guard: guard})
+	if err := s.metrics.Expose(s.sources(cfg, reconciler, &store, access)); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	s.lifecycle.onStop("doors", s.closeDoors)
+	exportingService := service.New(reconciler, s.part("calls"))
 	if !cfg.GRPC.Off() {
-		if err := s.openGRPC(ctx, cfg, exportingService, chain); err != nil {
+		if err := s.openGRPC(ctx, cfg, exportingService, access.chain); err != nil {
 			return nil, err
 		}
 	}
 	if !cfg.HTTP.Off() {
-		metrics, err := telemetry.New(telemetry.Options{Version: cfg.Build.Version, Commit: cfg.Build.Commit, Logger: log})
-		if err != nil {
-			return nil, err
-		}
-		if err := metrics.Expose(telemetry.Sources{Status: reconciler.Known, Clocks: store.clocks}); err != nil {
-			return nil, err
-		}
-		if err := s.openHTTP(ctx, cfg, exportingService, chain, fanout, metrics.Handler()); err != nil {
+		told := func() gateway.Info { return info(cfg.Build, fanout.View()) }
+		if err := s.openHTTP(ctx, cfg, exportingService, access.chain, told); err != nil {
 			return nil, err
 		}
 	}
@@ -197,119 +193,4 @@ func (s *Server) start(name string, run func(context.Context) error) {
 		<-done
 		return nil
 	})
-}
-
-// openGRPC opens the door for gRPC.
-func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.ExportingServiceServer, chain *interceptor.Chain) error {
-	l, err := listen(ctx, "grpc.port", cfg.GRPC)
-	if err != nil {
-		return err
-	}
-	s.grpcAddr = l.Addr()
-	streams, endStreams := context.WithCancelCause(context.Background())
-	calls := new(interceptor.InFlight)
-	server := grpc.NewServer(
-		grpc.ForceServerCodecV2(broadcast.NewCodec()),
-		grpc.ChainUnaryInterceptor(append(chain.Unary(), calls.Unary)...),
-		grpc.ChainStreamInterceptor(append(chain.Stream(), interceptor.EndWith(streams))...),
-		grpc.MaxRecvMsgSize(64<<10), // Requests are a few names.
-		grpc.MaxHeaderListSize(32<<10),
-		grpc.MaxConcurrentStreams(1000),
-		grpc.ConnectionTimeout(10*time.Second),
-		// A client behind a load balancer pings to keep its connection; one that pings all the time is sent away.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
-	)
-	exportgatev1.RegisterExportingServiceServer(server, svc)
-	checks := health.NewServer()
-	healthv1.RegisterHealthServer(server, checks)
-	checks.SetServingStatus(exportgatev1.ExportingService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
-	reflection.Register(server)
-	s.serve("gRPC", l, server.Serve, grpc.ErrServerStopped, func(ctx context.Context) error {
-		checks.Shutdown()
-		endStreams(reconcile.ErrShuttingDown) // A stream that watches would last until the timeout.
-		waiting, enough := context.WithCancel(ctx)
-		stopped := make(chan struct{})
-		go func() {
-			defer close(stopped)
-			defer enough()
-			server.GracefulStop()
-		}()
-		// A client that does not read is not reached by the end of its stream: once no call needs a connection any more,
-		// those that are left are cut.
-		_ = calls.Quiet(waiting, time.Second)
-		server.Stop()
-		<-stopped
-		return nil
-	})
-	return nil
-}
-
-// openHTTP opens the door for HTTP. Its calls go through an in-process channel and the same interceptors as gRPC's.
-func (s *Server) openHTTP(ctx context.Context, cfg *Config, svc exportgatev1.ExportingServiceServer, chain *interceptor.Chain,
-	fanout *exporting.Fanout, metrics http.Handler,
-) error {
-	channel := new(inprocgrpc.Channel).
-		WithCloner(broadcast.Cloner{}).
-		WithServerUnaryInterceptor(interceptor.ChainUnary(chain.Unary())).
-		WithServerStreamInterceptor(interceptor.ChainStream(chain.Stream()))
-	exportgatev1.RegisterExportingServiceServer(channel, svc)
-	handler, err := gateway.New(gateway.Options{
-		Conn: channel, BasePath: cfg.BasePath, Response: gateway.Response(cfg.Response), Timeout: callTimeout(cfg),
-		Draining: s.draining, Info: func() gateway.Info { return info(cfg.Build, fanout.View()) },
-		Health: s.health, Metrics: metrics, Logger: s.log,
-	})
-	if err != nil {
-		return err
-	}
-	l, err := listen(ctx, "server.port", cfg.HTTP)
-	if err != nil {
-		return err
-	}
-	s.httpAddr = l.Addr()
-	server := gateway.NewServer(handler, gateway.ServerOptions{Timeout: callTimeout(cfg), Logger: s.log})
-	s.serve("HTTP", l, server.Serve, http.ErrServerClosed, func(ctx context.Context) error {
-		if err := server.Shutdown(ctx); err != nil {
-			return server.Close()
-		}
-		return nil
-	})
-	return nil
-}
-
-// serve runs a door until it is stopped, which lets its calls end for as long as the context lasts.
-func (s *Server) serve(name string, l net.Listener, serve func(net.Listener) error, stopped error,
-	stop func(context.Context) error,
-) {
-	s.log.Info("listening", "door", name, "address", l.Addr().String())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := serve(l); err != nil && !errors.Is(err, stopped) {
-			s.failed <- fmt.Errorf("%s on %s: %w", name, l.Addr(), err)
-		}
-	}()
-	s.doors = append(s.doors, stopStep{name, func(ctx context.Context) error {
-		err := stop(ctx)
-		<-done
-		return err
-	}})
-}
-
-func listen(ctx context.Context, key string, where Listener) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", where.HostPort())
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; is another server running, or is the port for root only?", key, err)
-	}
-	return l, nil
-}
-
-// health: nothing about the server's own state would get better by a restart, and a server without brokers is still the
-// one that can say so.
-func (s *Server) health(context.Context) gateway.Health {
-	h := gateway.Health{Liveness: gateway.HealthUp, Readiness: gateway.HealthUp}
-	if s.draining.Err() != nil {
-		h.Readiness = gateway.HealthOutOfService
-	}
-	return h
 }

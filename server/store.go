@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/exportgate/exportgate/server/internal/hold"
@@ -24,9 +23,9 @@ type ledgerStore struct {
 }
 
 // openStore opens the configured store.
-func openStore(cfg *Config, log *slog.Logger) (ledgerStore, error) {
+func openStore(cfg *Config, s *surroundings) (ledgerStore, error) {
 	if cfg.Store.Type == StoreEtcd {
-		return openEtcd(cfg, log)
+		return openEtcd(cfg, s)
 	}
 	store, err := bolt.Open(cfg.Store.Path)
 	if err != nil {
@@ -35,15 +34,11 @@ func openStore(cfg *Config, log *slog.Logger) (ledgerStore, error) {
 	return ledgerStore{Store: store, where: cfg.Store.Path, clocks: noClocks}, nil
 }
 
-func openEtcd(cfg *Config, log *slog.Logger) (ledgerStore, error) {
+func openEtcd(cfg *Config, s *surroundings) (ledgerStore, error) {
 	o := cfg.Store.Etcd
-	tls, err := o.ClientTLS()
-	if err != nil {
-		return ledgerStore{}, err
-	}
 	store, err := etcd.Open(etcd.Options{
-		Endpoints: o.Endpoints, Prefix: o.Prefix, TLS: tls, Username: o.Username, Password: string(o.Password), Name: cfg.Name,
-		LeaseTTL: o.LeaseTTL, Logger: log,
+		Endpoints: o.Endpoints, Prefix: o.Prefix, TLS: s.files.etcd, Username: o.Username, Password: string(o.Password), Name: cfg.Name,
+		LeaseTTL: o.LeaseTTL, Logger: s.part("store"),
 	})
 	if err != nil {
 		return ledgerStore{}, err

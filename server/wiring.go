@@ -1,22 +1,62 @@
 package server
 
 import (
-	"log/slog"
 	"time"
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/gateway"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
+	"github.com/exportgate/exportgate/server/internal/telemetry"
 	"github.com/exportgate/exportgate/server/internal/zeebe"
 )
 
-func zeebeOptions(cfg *Config, log *slog.Logger) zeebe.Options {
+func zeebeOptions(cfg *Config, s *surroundings) zeebe.Options {
 	return zeebe.Options{
 		Brokers: cfg.Zeebe.Brokers, Gateway: cfg.Zeebe.Gateway, ManagementURL: cfg.Zeebe.ManagementURL,
 		Version: cfg.Zeebe.Version, ClusterSize: cfg.Zeebe.ClusterSize, Partitions: cfg.Zeebe.Partitions,
 		ReplicationFactor: cfg.Zeebe.ReplicationFactor, RequestTimeout: cfg.Zeebe.RequestTimeout,
-		AllowSoftToHard: cfg.Exporting.AllowSoftToHard, ClusterID: cfg.Zeebe.ClusterID, Logger: log,
+		AllowSoftToHard: cfg.Exporting.AllowSoftToHard, ClusterID: cfg.Zeebe.ClusterID, DiskPath: cfg.Exporting.Guard.DiskPath,
+		TLS: s.files.zeebe, OAuth: oauth(cfg, s), Observe: s.metrics.BrokerRequest, Tracing: s.tracing.TracerProvider(),
+		Logger: s.part("zeebe"),
 	}
+}
+
+func oauth(cfg *Config, s *surroundings) zeebe.OAuth {
+	o := cfg.Zeebe.OAuth
+	return zeebe.OAuth{
+		TokenURL: o.TokenURL, ClientID: o.ClientID, ClientSecret: string(o.ClientSecret), Audience: o.Audience, Scope: o.Scope,
+		TLS: s.files.zeebe,
+	}
+}
+
+// guard is what looks after the brokers' disks; it does nothing unless the configuration says what has to be free.
+func guard(cfg *Config, disks exporting.Disks) reconcile.Guard {
+	g := cfg.Exporting.Guard
+	if g.MinFree == (MinFree{}) {
+		return reconcile.Guard{}
+	}
+	return reconcile.Guard{Disks: disks, MinFree: reconcile.MinFree(g.MinFree), Release: g.Policy == GuardRelease}
+}
+
+// sources are what metrics tell at a scrape.
+func (s *Server) sources(cfg *Config, r *reconcile.Reconciler, store *ledgerStore, a *access) telemetry.Sources {
+	sources := telemetry.Sources{
+		Status: r.Known, Clocks: store.clocks, Disks: r.Disks, Certificates: s.files.certificates,
+		Identity: a.identity(cfg.Auth.JWT.Issuer),
+	}
+	if store.election != nil {
+		sources.Term = func() (uint64, bool) {
+			term, drives, _ := store.election.Term()
+			return term.ID, drives
+		}
+	}
+	if cfg.Auth.TokensFile != "" {
+		sources.Tokens = func() error { return a.guard.State().TokensErr }
+	}
+	if s.audit != nil {
+		sources.Audit = func() error { return s.audit.State().Err }
+	}
+	return sources
 }
 
 func onFailure(o OnFailure) reconcile.OnFailure {

@@ -84,11 +84,11 @@ func TestHeadersThatAreNone(t *testing.T) {
 		code int
 	}{
 		"slow loris": {func(c net.Conn) error {
-			_, err := io.WriteString(c, "POST /actuator/exporting/pause HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+			_, err := io.WriteString(c, "POST /actuator/exporting/pause HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
 			return err
 		}, http.StatusRequestTimeout},
 		"too large": {func(c net.Conn) error {
-			_, err := fmt.Fprintf(c, "POST /actuator/exporting/pause HTTP/1.1\r\nHost: x\r\nX-Large: %s\r\n\r\n", strings.Repeat("x", 1<<20))
+			_, err := fmt.Fprintf(c, "POST /actuator/exporting/pause HTTP/1.1\r\nHost: localhost\r\nX-Large: %s\r\n\r\n", strings.Repeat("x", 1<<20))
 			return err
 		}, http.StatusRequestHeaderFieldsTooLarge},
 	}

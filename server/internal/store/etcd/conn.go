@@ -41,7 +41,6 @@ func dial(o *Options) (*conn, error) {
 	token := &token{asking: make(chan struct{}, 1)}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:   o.Endpoints,
-		TLS:         o.TLS,
 		DialTimeout: o.DialTimeout,
 		// gRPC asks no sooner. What hangs meanwhile is asked of another member after half its time.
 		DialKeepAliveTime:    10 * time.Second,
@@ -51,6 +50,7 @@ func dial(o *Options) (*conn, error) {
 		Logger:               zap.NewNop(),
 		// The client's own user name would make it fail where etcd is away.
 		DialOptions: []grpc.DialOption{
+			grpc.WithTransportCredentials(o.transport()),
 			grpc.WithStatsHandler(observer{}),
 			grpc.WithPerRPCCredentials(token),
 			grpc.WithConnectParams(grpc.ConnectParams{

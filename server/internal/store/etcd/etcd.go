@@ -19,6 +19,10 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/exportgate/exportgate/server/internal/certs"
 	"github.com/exportgate/exportgate/server/internal/hold"
 )
 
@@ -42,8 +46,8 @@ type Options struct {
 	Endpoints []string
 	// Prefix of all keys; exportgates with the same one share a ledger.
 	Prefix string
-	// TLS is used with https endpoints; nil trusts the system's authorities.
-	TLS *tls.Config
+	// TLS is used with https endpoints; nil trusts the system's authorities, and shows no certificate.
+	TLS *certs.Source
 	// Username and Password are for an etcd with authentication by password.
 	Username, Password string
 	// Name is this server's, for people: it need not be unique.
@@ -98,10 +102,18 @@ func (o *Options) completeEndpoints() error {
 		}
 		scheme = u.Scheme
 	}
-	if scheme == "https" && o.TLS == nil {
-		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
 	return nil
+}
+
+// transport is how the members are spoken to. The client's own way would keep the authorities that it began with.
+func (o *Options) transport() credentials.TransportCredentials {
+	switch {
+	case o.TLS != nil:
+		return o.TLS.Credentials()
+	case strings.HasPrefix(o.Endpoints[0], "https:"):
+		return credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12})
+	}
+	return insecure.NewCredentials()
 }
 
 // Store is the ledger in etcd. It implements [hold.Store].

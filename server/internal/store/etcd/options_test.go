@@ -1,10 +1,11 @@
 package etcd
 
 import (
-	"crypto/tls"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/exportgate/exportgate/server/internal/certs"
 )
 
 func TestOptions(t *testing.T) {
@@ -25,7 +26,7 @@ func TestOptions(t *testing.T) {
 		{"no host", func(o *Options) { o.Endpoints = []string{"https://"} }, "is not a URL"},
 		{"a user", func(o *Options) { o.Endpoints = []string{"https://me:secret@etcd"} }, "is not a URL"},
 		{"two schemes", func(o *Options) { o.Endpoints[1] = "http://b:2379" }, "one scheme"},
-		{"TLS for nothing", func(o *Options) { o.Endpoints, o.TLS = []string{"http://b:2379"}, &tls.Config{} }, "TLS is configured"},
+		{"TLS for nothing", func(o *Options) { o.Endpoints, o.TLS = []string{"http://b:2379"}, new(certs.Source) }, "TLS is configured"},
 		{"no prefix", func(o *Options) { o.Prefix = "/" }, "prefix"},
 		{"no name", func(o *Options) { o.Name = "" }, "name"},
 		{"long name", func(o *Options) { o.Name = strings.Repeat("x", maxName+1) }, "name"},

@@ -1,0 +1,200 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection/grpc_reflection_v1"
+
+	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/audit"
+	"github.com/exportgate/exportgate/server/internal/certs"
+	"github.com/exportgate/exportgate/server/internal/hold"
+	"github.com/exportgate/exportgate/server/internal/logging"
+	"github.com/exportgate/exportgate/server/internal/reconcile"
+	"github.com/exportgate/exportgate/server/internal/telemetry"
+	"github.com/exportgate/exportgate/server/internal/tracing"
+)
+
+// surroundings is what everything else is built in: who is told of what happens, and by which certificates others are known.
+type surroundings struct {
+	levels  *logging.Levels
+	log     *slog.Logger
+	metrics *telemetry.Metrics
+	tracing *tracing.Tracing
+	audit   *audit.Log // nil where there is none
+	files   tlsFiles
+}
+
+// part is the logger of a part of the program, whose level can be changed by that name.
+func (s *surroundings) part(name string) *slog.Logger { return s.log.With(logging.Key, name) }
+
+// surround begins what everything else needs, and sees to its end.
+func (s *Server) surround(ctx context.Context, cfg *Config, log *slog.Logger) error {
+	s.levels, s.log = logging.Of(log)
+	var err error
+	if s.metrics, err = telemetry.New(telemetry.Options{
+		Methods: methods(), Guard: guardWord(cfg), Version: cfg.Build.Version, Commit: cfg.Build.Commit, Logger: s.log,
+	}); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	if s.tracing, err = tracing.New(ctx, tracing.Options{
+		Version: cfg.Build.Version, Instance: cfg.Name, Logger: s.log,
+	}); err != nil {
+		return fmt.Errorf("traces: %w", err)
+	}
+	s.lifecycle.onStop("traces", s.tracing.Shutdown)
+	if err := s.openFiles(cfg); err != nil {
+		return err
+	}
+	return s.openAudit(cfg)
+}
+
+// openAudit opens the audit log, if there is one. It ends after everything that has something to say there.
+func (s *Server) openAudit(cfg *Config) error {
+	if cfg.Audit.Path == "" {
+		return nil
+	}
+	log, err := audit.Open(audit.Options{
+		Path: cfg.Audit.Path, Writer: os.Stdout, Server: cfg.Name, MaxBytes: cfg.Audit.MaxSize, Keep: cfg.Audit.Keep,
+		RefusePauses: cfg.Audit.OnFailure == AuditRefuse, Snapshot: func() audit.Snapshot { return snapshot(s.known()) },
+		Logger: s.part("audit"), Stderr: os.Stderr, Failed: s.metrics.AuditFailed,
+	})
+	if err != nil {
+		return err // It names the key.
+	}
+	s.audit = log
+	s.lifecycle.onStop("audit log", func(context.Context) error { return log.Close() })
+	return nil
+}
+
+// snapshot is what the audit log tells of the cluster.
+func snapshot(status *reconcile.Status) audit.Snapshot {
+	told := audit.Snapshot{Holds: []string{}}
+	if status == nil {
+		return told
+	}
+	told.Target, told.Observed = status.Target.String(), status.Observed.String()
+	for i := range status.Holds {
+		told.Holds = append(told.Holds, status.Holds[i].ID)
+	}
+	return told
+}
+
+// ledgerObservers are told what this server writes to the ledger.
+func (s *surroundings) ledgerObservers() []hold.Observer {
+	if s.audit == nil {
+		return nil
+	}
+	return []hold.Observer{s.audit.Change}
+}
+
+// tlsFiles are the files of TLS, read again while the server runs: of the doors, towards brokers and gateway, towards etcd,
+// and towards the identity provider. Each is nil where none are given.
+type tlsFiles struct {
+	doors, zeebe, etcd, issuer *certs.Source
+}
+
+// openFiles reads the files of TLS, and keeps them up to date.
+func (s *Server) openFiles(cfg *Config) error {
+	for _, use := range []struct {
+		name   string
+		files  TLSFiles
+		source **certs.Source
+	}{
+		{"server.ssl", cfg.SSL.Files, &s.files.doors},
+		{"zeebe.tls", cfg.Zeebe.TLS, &s.files.zeebe},
+		{"store.etcd.tls", cfg.Store.Etcd.TLS, &s.files.etcd},
+		{"auth.jwt.ca", TLSFiles{CA: cfg.Auth.JWT.CA}, &s.files.issuer},
+	} {
+		if use.files == (TLSFiles{}) {
+			continue
+		}
+		source, err := certs.Open(use.files.files(),
+			certs.Options{Name: use.name, Logger: s.part("certs")})
+		if err != nil {
+			return fmt.Errorf("%s: %w", use.name, err)
+		}
+		*use.source = source
+		s.start(use.name, source.Run)
+	}
+	return nil
+}
+
+// certificates is what metrics and health tell of the files.
+func (f *tlsFiles) certificates() []telemetry.Certificate {
+	var told []telemetry.Certificate
+	for _, use := range []struct {
+		name   string
+		source *certs.Source
+	}{{"server", f.doors}, {"zeebe", f.zeebe}, {"etcd", f.etcd}, {"issuer", f.issuer}} {
+		if use.source == nil {
+			continue
+		}
+		state := use.source.State()
+		told = append(told, telemetry.Certificate{
+			Use: use.name, NotBefore: state.NotBefore, NotAfter: state.NotAfter, TrustNotAfter: state.TrustNotAfter, Err: state.Err,
+		})
+	}
+	return told
+}
+
+// observers tell metrics and audit log what the reconciler does.
+type observers struct {
+	metrics *telemetry.Metrics
+	audit   *audit.Log
+}
+
+// Passed implements [reconcile.Observer].
+func (o observers) Passed(took time.Duration) { o.metrics.Passed(took) }
+
+// Event implements [reconcile.Observer]. What the ledger says of holds is in the audit log already, by the line of its change,
+// and what brokers do by themselves is for the ordinary log.
+func (o observers) Event(e reconcile.Event) {
+	o.metrics.Event(e)
+	if o.audit == nil {
+		return
+	}
+	kind := ""
+	switch e.Kind {
+	case reconcile.EventNotSettled:
+		kind = "not-settled"
+	case reconcile.EventResumed:
+		kind = "resumed"
+	case reconcile.EventForeign:
+		kind = "foreign"
+	case reconcile.EventRepaused:
+		kind = "re-paused"
+	case reconcile.EventStore:
+		kind = "store"
+	case reconcile.EventDisk:
+		kind = "disk"
+	case reconcile.EventHoldPlaced, reconcile.EventHoldSettled, reconcile.EventHoldEnded, reconcile.EventHoldBroken,
+		reconcile.EventReplica, reconcile.EventBroker:
+		return
+	}
+	o.audit.Event(audit.Own{Kind: kind, Message: e.Message, Hold: e.Hold})
+}
+
+// methods are the operations that calls are told apart by.
+func methods() []string {
+	return []string{
+		exportgatev1.ExportingService_Pause_FullMethodName, exportgatev1.ExportingService_Resume_FullMethodName,
+		exportgatev1.ExportingService_GetStatus_FullMethodName, exportgatev1.ExportingService_WatchStatus_FullMethodName,
+		grpc_health_v1.Health_Check_FullMethodName, grpc_health_v1.Health_Watch_FullMethodName, grpc_health_v1.Health_List_FullMethodName,
+		grpc_reflection_v1.ServerReflection_ServerReflectionInfo_FullMethodName,
+		"GET /", "GET /health", "GET /info", "GET /prometheus", "GET /loggers", "POST /loggers", "GET /openapi",
+	}
+}
+
+// guardWord is what metrics call the disk guard's policy.
+func guardWord(cfg *Config) string {
+	if cfg.Exporting.Guard.MinFree == (MinFree{}) {
+		return "off"
+	}
+	return string(cfg.Exporting.Guard.Policy)
+}
