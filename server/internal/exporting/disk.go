@@ -31,17 +31,25 @@ type Measurement struct {
 }
 
 // Measure measures the disk of every broker that was found, as many at a time as are read at a time, each within the
-// request timeout. It remembers nothing. Brokers that had not answered when the context ended are left out, because that
-// says more of us than of them.
+// request timeout. Reads do not wait for it, however slowly metrics come. It remembers nothing. Brokers that had not
+// answered when the context ended are left out, because that says more of us than of them.
 func (f *Fanout) Measure(ctx context.Context, disks Disks) map[BrokerID]Measurement {
 	topology := f.View().Topology
 	if topology == nil {
 		return nil
 	}
 	measured := make([]Measurement, len(topology.Brokers))
+	slots := make(chan struct{}, f.opts.Concurrency)
 	var requests sync.WaitGroup
 	for i, b := range topology.Brokers {
-		requests.Go(func() { measured[i] = f.measure(ctx, disks, b) })
+		requests.Go(func() {
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+				measured[i] = f.measure(ctx, disks, b)
+			case <-ctx.Done():
+			}
+		})
 	}
 	requests.Wait()
 	all := make(map[BrokerID]Measurement, len(measured))
@@ -53,17 +61,11 @@ func (f *Fanout) Measure(ctx context.Context, disks Disks) map[BrokerID]Measurem
 	return all
 }
 
-// measure measures one broker's disk when it is its turn. It returns the zero value where the context ended first.
+// measure measures one broker's disk. It returns the zero value where the context ended first.
 func (f *Fanout) measure(ctx context.Context, disks Disks, b Broker) Measurement {
 	if b.Address == "" {
 		return Measurement{Err: errNoAddress, At: time.Now()}
 	}
-	select {
-	case f.slots <- struct{}{}:
-	case <-ctx.Done():
-		return Measurement{}
-	}
-	defer func() { <-f.slots }()
 	request, cancel := context.WithTimeout(ctx, f.opts.RequestTimeout)
 	defer cancel()
 	disk, err := disks.Disk(request, b)

@@ -84,8 +84,18 @@ func TestMeasureTakesTurns(t *testing.T) {
 		f := newMeasuring(t, c)
 		defer f.Close()
 		f.Discover(t.Context())
+		looked := make(chan time.Duration, 1)
+		go func() {
+			<-time.After(time.Millisecond) // Two brokers are being measured.
+			began := time.Now()
+			f.Look(t.Context())
+			looked <- time.Since(began)
+		}()
 		if measured := f.Measure(t.Context(), g); len(measured) != 5 || measured["0"].Err != nil || g.most.Load() != 2 {
 			t.Errorf("measured %v, %d at a time", measured, g.most.Load())
+		}
+		if waited := <-looked; waited != 0 {
+			t.Errorf("a read waited for %v", waited)
 		}
 	})
 }
