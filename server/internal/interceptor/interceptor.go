@@ -14,6 +14,8 @@ import (
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -44,6 +46,8 @@ type Options struct {
 	Observe func(operation, code string, took time.Duration)
 	// Refused is told of every call that was turned away: the reason of its ErrorInfo, or the cause that it names. May be nil.
 	Refused func(reason string)
+	// Tracing takes a span a call of the service. May be nil.
+	Tracing trace.TracerProvider
 	// StreamLife is how long a stream of a caller that proved who it is may last, an hour if zero: see [Chain.Stream].
 	StreamLife time.Duration
 }
@@ -52,6 +56,7 @@ type Options struct {
 type Chain struct {
 	options Options
 	loud    *rate.Limiter // lines above debug for calls that were refused
+	tracer  trace.Tracer
 }
 
 // New returns a chain for one server: what it counts, it counts over all doors that use it.
@@ -62,14 +67,18 @@ func New(o Options) *Chain {
 	if o.StreamLife == 0 {
 		o.StreamLife = time.Hour
 	}
+	if o.Tracing == nil {
+		o.Tracing = noop.NewTracerProvider()
+	}
 	const perSecond, burst = 10, 100
-	return &Chain{options: o, loud: rate.NewLimiter(perSecond, burst)}
+	return &Chain{options: o, loud: rate.NewLimiter(perSecond, burst), tracer: o.Tracing.Tracer(tracerName)}
 }
 
 // reporters are what only look, the outermost first.
 func (c *Chain) reporters() []interceptors.ServerReportable {
 	return []interceptors.ServerReportable{
 		calls{c},  // first: the rest sees the true peer and the request id, and what is refused has a line too
+		traces{c}, // before what acts: it is below the call's span
 		meters{c}, // before admission: what is refused is counted as a call
 	}
 }
