@@ -31,7 +31,7 @@ func (s *Server) openAccess(cfg *Config) (*access, error) {
 			CallsPerSecond: cfg.Limits.CallsPerSecond, Burst: cfg.Limits.Burst, ConcurrentCalls: cfg.Limits.ConcurrentCalls,
 			Watchers: cfg.Limits.Watchers, Failures: limits.DefaultFailures,
 		}),
-		Started: s.metrics.Started, Observe: s.metrics.Call, Refused: s.metrics.Refused,
+		Started: s.metrics.Started, Observe: s.metrics.Call, Refused: s.metrics.Refused, Tracing: s.tracing.TracerProvider(),
 	})}, nil
 }
 
