@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/hold"
 )
@@ -80,12 +82,12 @@ var (
 // deadline. Views that are older than the call are no answer to anything: ask has to see to that.
 func (r *Reconciler) await(ctx context.Context, c *call, ask func(hold.State, *exporting.View) (answered bool, err error)) error {
 	r.mu.Lock()
-	r.waiting++
+	r.waiting[c] = trace.SpanContextFromContext(ctx)
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.waiting--
+		delete(r.waiting, c)
 	}()
 	r.poke()
 	timer := time.NewTimer(time.Until(c.deadline))

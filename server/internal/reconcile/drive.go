@@ -37,7 +37,9 @@ func (r *Reconciler) drive(ctx context.Context, o order) {
 		}
 		r.repausing(astray)
 	}
-	view, err := r.opts.Fanout.Drive(ctx, o.goal)
+	traced, end := r.trace(ctx, &o)
+	view, err := r.opts.Fanout.Drive(traced, o.goal)
+	end(err)
 	switch {
 	case errors.Is(context.Cause(ctx), errOver):
 		return
@@ -131,7 +133,7 @@ func undoing(s *hold.State) uint64 {
 func (r *Reconciler) inDemand(state hold.State) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.waiting > 0 || !state.Settled()
+	return len(r.waiting) > 0 || !state.Settled()
 }
 
 // refused withdraws the holds that a broker's final no makes impossible. To go on would be in vain, also for those that

@@ -17,6 +17,9 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/hold"
 )
@@ -33,7 +36,7 @@ const (
 	Keep
 )
 
-// Options of a [Reconciler]. All are required, but for Election, ReportForeign, Guard and Observer.
+// Options of a [Reconciler]. All are required, but for Election, ReportForeign, Guard, Observer and Tracing.
 type Options struct {
 	Fanout *exporting.Fanout
 	Ledger *hold.Ledger
@@ -56,6 +59,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Observer is told what happens; nil where nobody wants to know.
 	Observer Observer
+	// Tracing takes a span a drive; nil where nobody wants to know.
+	Tracing trace.TracerProvider
 }
 
 func (o *Options) check() error {
@@ -71,14 +76,15 @@ func (o *Options) check() error {
 
 // Reconciler is the loop and the calls that it serves. Its methods may be called by many goroutines at once.
 type Reconciler struct {
-	opts  Options
-	made  time.Time
-	log   *slog.Logger
-	base  context.Context // of operations, which outlive their callers
-	stop  context.CancelFunc
-	calls sync.WaitGroup
-	admit chan struct{} // capacity 1: one pause at a time is checked and placed
-	nudge chan struct{} // capacity 1: a call waits for a pass
+	opts   Options
+	made   time.Time
+	log    *slog.Logger
+	tracer trace.Tracer
+	base   context.Context // of operations, which outlive their callers
+	stop   context.CancelFunc
+	calls  sync.WaitGroup
+	admit  chan struct{} // capacity 1: one pause at a time is checked and placed
+	nudge  chan struct{} // capacity 1: a call waits for a pass
 
 	journal   *journal
 	recorder  chan struct{} // capacity 1: one goroutine at a time writes what was observed
@@ -86,8 +92,8 @@ type Reconciler struct {
 	diskGuard *diskGuard
 
 	mu       sync.Mutex
-	ended    bool // no call begins any more
-	waiting  int  // calls that wait for proof
+	ended    bool                        // no call begins any more
+	waiting  map[*call]trace.SpanContext // calls that wait for proof, and their spans, where they have one
 	term     uint64
 	begun    bool // whether a term has
 	state    hold.State
@@ -114,6 +120,9 @@ func New(opts Options) (*Reconciler, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
+	if opts.Tracing == nil {
+		opts.Tracing = noop.NewTracerProvider()
+	}
 	if opts.Observer == nil {
 		opts.Observer = nobody{}
 	}
@@ -122,7 +131,8 @@ func New(opts Options) (*Reconciler, error) {
 		opts: opts, made: time.Now(), log: opts.Logger, base: base, stop: stop, admit: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		journal: newJournal(), recorder: make(chan struct{}, 1), seen: make(chan struct{}), sighted: map[string]time.Time{},
 		silences: map[exporting.BrokerID]silence{}, stalls: map[exporting.PartitionID]stall{}, looking: make(chan struct{}, 1),
-		foreign: foreign{report: opts.ReportForeign}, diskGuard: newDiskGuard(opts.Guard),
+		foreign: foreign{report: opts.ReportForeign}, diskGuard: newDiskGuard(opts.Guard), waiting: map[*call]trace.SpanContext{},
+		tracer: opts.Tracing.Tracer(tracerName),
 	}
 	r.recall()
 	return r, nil
@@ -168,7 +178,7 @@ func (r *Reconciler) end(ctx context.Context) {
 func (r *Reconciler) rest(ctx context.Context, o *order) {
 	wait := jitter(r.opts.Interval)
 	r.mu.Lock()
-	if r.waiting > 0 {
+	if len(r.waiting) > 0 {
 		wait = min(wait, max(r.opts.Fanout.ConfirmInterval(), minPause))
 	}
 	r.mu.Unlock()
