@@ -50,11 +50,13 @@ func authOptions(cfg *Config, s *surroundings) auth.Options {
 }
 
 // limited bounds the connections of a door.
-func (s *Server) limited(l net.Listener, cfg *Config, door string) net.Listener {
-	return limits.Listener(l, limits.ListenerOptions{
-		Max: cfg.Limits.Connections, Refused: func() { s.metrics.ConnectionRefused(door) },
-		Displaced: func() { s.metrics.ConnectionDisplaced(door) },
+func (s *Server) limited(l net.Listener, cfg *Config, name string) net.Listener {
+	door := limits.NewDoor(l, limits.ListenerOptions{
+		Max: cfg.Limits.Connections, Refused: func() { s.metrics.ConnectionRefused(name) },
+		Displaced: func() { s.metrics.ConnectionDisplaced(name) },
 	})
+	s.open[name] = door.Open
+	return door
 }
 
 // connectTimeout bounds every connection that this server makes to an identity provider, with its TLS.

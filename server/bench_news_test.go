@@ -137,7 +137,7 @@ func (n *newsroom) open(tb testing.TB, door string) string {
 		return bare.Listener.Addr().String()
 	}
 	cfg := benchConfig(tb)
-	s := &Server{shutdown: time.Second, failed: make(chan error, 5), known: func() *reconcile.Status { return nil }}
+	s := &Server{shutdown: time.Second, failed: make(chan error, 5), known: func() *reconcile.Status { return nil }, open: map[string]func() int{}}
 	s.draining, s.drain = context.WithCancelCause(tb.Context())
 	tb.Cleanup(func() { _ = s.Close() })
 	if err := s.surround(tb.Context(), cfg, slog.New(slog.DiscardHandler)); err != nil {

@@ -28,6 +28,7 @@ type Server struct {
 	doors     []stopStep
 	failed    chan error               // has room for all that runs: each ends once, by itself or when it is stopped
 	known     func() *reconcile.Status // as of the last reads; nil before the first
+	open      map[string]func() int    // how many connections are open, by door; it does not change once the server serves
 	draining  context.Context
 	drain     context.CancelCauseFunc
 	httpAddr  net.Addr
@@ -64,6 +65,7 @@ func newServer(ctx context.Context, cfg *Config, log *slog.Logger, reach func(*s
 ) (_ *Server, err error) {
 	s := &Server{
 		shutdown: cfg.ShutdownTimeout, failed: make(chan error, 16), known: func() *reconcile.Status { return nil },
+		open: map[string]func() int{},
 	}
 	s.draining, s.drain = context.WithCancelCause(context.Background())
 	defer func() {
@@ -125,9 +127,6 @@ func newServer(ctx context.Context, cfg *Config, log *slog.Logger, reach func(*s
 	if err != nil {
 		return nil, err
 	}
-	if err := s.metrics.Expose(s.sources(cfg, reconciler, &store, access)); err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
-	}
 	s.lifecycle.onStop("doors", s.closeDoors)
 	exportingService := service.New(reconciler, s.part("calls"))
 	if !cfg.GRPC.Off() {
@@ -140,6 +139,9 @@ func newServer(ctx context.Context, cfg *Config, log *slog.Logger, reach func(*s
 		if err := s.openHTTP(ctx, cfg, exportingService, access.chain, told); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.metrics.Expose(s.sources(cfg, reconciler, &store, access)); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	return s, nil
 }

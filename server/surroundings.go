@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -38,7 +39,7 @@ func (s *Server) surround(ctx context.Context, cfg *Config, log *slog.Logger) er
 	s.levels, s.log = logging.Of(log)
 	var err error
 	if s.metrics, err = telemetry.New(telemetry.Options{
-		Methods: methods(), Guard: guardWord(cfg), Version: cfg.Build.Version, Commit: cfg.Build.Commit, Logger: s.log,
+		Methods: methods(), Refusals: refusals(), Guard: guardWord(cfg), Version: cfg.Build.Version, Commit: cfg.Build.Commit, Logger: s.log,
 	}); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
@@ -189,6 +190,19 @@ func methods() []string {
 		grpc_reflection_v1.ServerReflection_ServerReflectionInfo_FullMethodName,
 		"GET /", "GET /health", "GET /info", "GET /prometheus", "GET /loggers", "POST /loggers", "GET /openapi",
 	}
+}
+
+// refusals are the reasons that calls are turned away for before the service sees them.
+func refusals() []string {
+	reasons := []string{"host", "cross-origin"}
+	for _, reason := range []exportgatev1.ErrorReason{
+		exportgatev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED, exportgatev1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
+		exportgatev1.ErrorReason_ERROR_REASON_TOO_MANY_CALLS, exportgatev1.ErrorReason_ERROR_REASON_AUDIT_UNAVAILABLE,
+		exportgatev1.ErrorReason_ERROR_REASON_IDENTITY_UNAVAILABLE,
+	} {
+		reasons = append(reasons, strings.TrimPrefix(reason.String(), "ERROR_REASON_"))
+	}
+	return reasons
 }
 
 // guardWord is what metrics call the disk guard's policy.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/gateway"
+	"github.com/exportgate/exportgate/server/internal/hold"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
 	"github.com/exportgate/exportgate/server/internal/telemetry"
 	"github.com/exportgate/exportgate/server/internal/zeebe"
@@ -42,7 +43,7 @@ func guard(cfg *Config, disks exporting.Disks) reconcile.Guard {
 func (s *Server) sources(cfg *Config, r *reconcile.Reconciler, store *ledgerStore, a *access) telemetry.Sources {
 	sources := telemetry.Sources{
 		Status: r.Known, Clocks: store.clocks, Disks: r.Disks, Certificates: s.files.certificates,
-		Identity: a.identity(cfg.Auth.JWT.Issuer),
+		Identity: a.identity(cfg.Auth.JWT.Issuer), Connections: s.connections,
 	}
 	if store.election != nil {
 		sources.Term = func() (uint64, bool) {
@@ -57,6 +58,15 @@ func (s *Server) sources(cfg *Config, r *reconcile.Reconciler, store *ledgerStor
 		sources.Audit = func() error { return s.audit.State().Err }
 	}
 	return sources
+}
+
+// connections are those that are open, by door.
+func (s *Server) connections() map[string]int {
+	open := map[string]int{}
+	for door, count := range s.open {
+		open[door] = count()
+	}
+	return open
 }
 
 func onFailure(o OnFailure) reconcile.OnFailure {
@@ -76,7 +86,7 @@ func fanoutTimeout(cfg *Config) time.Duration { return cfg.Zeebe.RequestTimeout 
 
 // info is what the info endpoint tells.
 func info(build Build, view *exporting.View) gateway.Info {
-	told := gateway.Info{Version: build.Version, Commit: build.Commit}
+	told := gateway.Info{Version: build.Version, Commit: build.Commit, LedgerVersion: hold.Format}
 	if view.Topology != nil {
 		told.ZeebeVersions = view.Topology.Versions()
 	}

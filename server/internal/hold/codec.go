@@ -12,8 +12,8 @@ import (
 	"github.com/exportgate/exportgate/server/internal/exporting"
 )
 
-// format of what [encode] writes. A program reads its own and all lower ones.
-const format = 1
+// Format of what is stored. A program reads its own and all lower ones.
+const Format = 1
 
 // envelope is around a state in a record: what it takes to know that it is whole, and for us.
 type envelope struct {
@@ -28,7 +28,7 @@ func encode(s *State) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("encode the ledger: %w", err)
 	}
-	data, err := json.Marshal(envelope{format, sum(state), state})
+	data, err := json.Marshal(envelope{Format, sum(state), state})
 	if err != nil {
 		return Record{}, fmt.Errorf("encode the ledger: %w", err)
 	}
@@ -61,8 +61,8 @@ func decode(r Record) (State, error) {
 		return State{}, fmt.Errorf("it is damaged: %w; %s", err, cure)
 	}
 	switch {
-	case e.Format > format:
-		return State{}, fmt.Errorf("a newer exportgate wrote it (format %d, this one reads up to %d): run that one", e.Format, format)
+	case e.Format > Format:
+		return State{}, fmt.Errorf("a newer exportgate wrote it (format %d, this one reads up to %d): run that one", e.Format, Format)
 	case e.Format < 1, e.Sum != sum(e.State):
 		return State{}, errors.New("it is damaged: its checksum is wrong; " + cure)
 	}

@@ -161,7 +161,7 @@ func TestConnectionsAreBusy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			l := limits.Listener(listening, limits.ListenerOptions{Max: 1, Displaced: func() { displaced++ }})
+			l := limits.NewDoor(listening, limits.ListenerOptions{Max: 1, Displaced: func() { displaced++ }})
 			connect := func() net.Conn {
 				c, err := net.Dial("tcp", l.Addr().String())
 				if err != nil {

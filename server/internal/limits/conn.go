@@ -12,7 +12,7 @@ import (
 type conn struct {
 	net.Conn
 
-	door  *listener
+	door  *Door
 	place *list.Element // among the idle; nil while it is busy, and once it is gone. Guarded, as the rest, by the door's lock.
 	calls int
 	gone  bool
@@ -75,7 +75,7 @@ func (c *conn) removeIdle() {
 	}
 }
 
-// Busy keeps the connection of a call open, if it came through a [Listener], until done is called: once, when the call has
+// Busy keeps the connection of a call open, if it came through a [Door], until done is called: once, when the call has
 // ended. The context is that of the call: over gRPC the peer in it leads to the connection, over HTTP [ConnContext].
 func Busy(ctx context.Context) (done func()) {
 	c := connOf(ctx)

@@ -53,7 +53,7 @@ func openDoors(t *testing.T, most int) *doors {
 			_, _ = io.WriteString(w, r.Proto)
 		}),
 	}
-	serve(t, func() error { return httpServer.ServeTLS(limits.Listener(httpListener, options), "", "") }, func() {
+	serve(t, func() error { return httpServer.ServeTLS(limits.NewDoor(httpListener, options), "", "") }, func() {
 		_ = httpServer.Close()
 	})
 
@@ -76,7 +76,7 @@ func openDoors(t *testing.T, most int) *doors {
 			return next(srv, s)
 		}))
 	healthv1.RegisterHealthServer(grpcServer, health.NewServer())
-	serve(t, func() error { return grpcServer.Serve(limits.Listener(grpcListener, options)) }, grpcServer.Stop)
+	serve(t, func() error { return grpcServer.Serve(limits.NewDoor(grpcListener, options)) }, grpcServer.Stop)
 	return d
 }
 

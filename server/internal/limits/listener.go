@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// ListenerOptions are what [Listener] needs.
+// ListenerOptions are what [NewDoor] needs.
 type ListenerOptions struct {
 	// Max is how many connections there may be at a time; 0 for as many as come.
 	Max int
@@ -15,22 +15,16 @@ type ListenerOptions struct {
 	Refused, Displaced func()
 }
 
-// Listener bounds the connections of a door. When it is full, the one that has been idle for the longest is closed for
+// Door is a listener that bounds its connections. When it is full, the one that has been idle for the longest is closed for
 // the new one: many idle connections, whoever opened them, lock nobody out. If all are busy, it is the new one.
 //
 // A connection is busy while a call on it is [Busy], and never closed then. That is for calls that were let in, and not
 // from their first byte on: who is not known yet could make connections busy with half a TLS handshake, half a header, or
 // a gRPC call whose message does not come. So a call that arrives in the very moment in which its connection is closed,
 // after it was idle for longer than all the others, meets the end of it, as with any server that closes idle connections.
-func Listener(l net.Listener, o ListenerOptions) net.Listener {
-	if o.Max <= 0 {
-		return l
-	}
-	return &listener{Listener: l, options: o}
-}
-
-// listener has no goroutine: what there is to do is done by those that accept, serve and close connections.
-type listener struct {
+//
+// It has no goroutine: what there is to do is done by those that accept, serve and close connections.
+type Door struct {
 	net.Listener
 
 	options ListenerOptions
@@ -39,8 +33,18 @@ type listener struct {
 	idle    list.List // of *conn, the longest idle first
 }
 
+// NewDoor returns a door whose connections come from a listener.
+func NewDoor(l net.Listener, o ListenerOptions) *Door { return &Door{Listener: l, options: o} }
+
+// Open is how many connections are open.
+func (l *Door) Open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open
+}
+
 // Accept waits for the next connection for which there is room.
-func (l *listener) Accept() (net.Conn, error) {
+func (l *Door) Accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
 		if err != nil {
@@ -61,10 +65,10 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 // enter makes room for a connection. It reports which one must be closed for it, and whether there is room at all.
-func (l *listener) enter(c *conn) (displaced *conn, ok bool) {
+func (l *Door) enter(c *conn) (displaced *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open >= l.options.Max {
+	if l.options.Max > 0 && l.open >= l.options.Max {
 		oldest := l.idle.Front()
 		if oldest == nil {
 			return nil, false

@@ -45,7 +45,7 @@ func newRoom(t *testing.T, most int) *room {
 	r := &room{
 		t: t, knocks: make(knocks, 10), server: map[string]net.Conn{}, client: map[string]net.Conn{}, done: map[string]func(){},
 	}
-	r.listener = Listener(r.knocks, ListenerOptions{
+	r.listener = NewDoor(r.knocks, ListenerOptions{
 		Max: most, Refused: func() { r.refused++ }, Displaced: func() { r.displaced++ },
 	})
 	return r
@@ -164,7 +164,7 @@ func TestConnectionIsFound(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			done := Busy(test.ctx)
 			defer done()
-			l, ok := r.listener.(*listener)
+			l, ok := r.listener.(*Door)
 			if busy := l.idle.Len() == 0; !ok || busy != test.want {
 				t.Errorf("the connection is busy: %t, want %t", busy, test.want)
 			}
@@ -186,7 +186,7 @@ func TestCloseWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := Listener(listening, ListenerOptions{Max: 1})
+	l := NewDoor(listening, ListenerOptions{Max: 1})
 	defer func() { _ = l.Close() }()
 	client, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
