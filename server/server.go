@@ -115,7 +115,7 @@ func newServer(ctx context.Context, cfg *Config, log *slog.Logger, reach func(*s
 		Timeout: cfg.Exporting.Timeout, OnFailure: onFailure(cfg.Exporting.OnFailure),
 		ReportForeign: cfg.Exporting.OnForeignChange == ForeignObserve,
 		DefaultTTL:    cfg.Holds.DefaultTTL, MaxTTL: cfg.Holds.MaxTTL, Logger: s.part("reconcile"),
-		Observer: observers{s.metrics, s.audit}, Guard: guard(cfg, brokers),
+		Observer: observers{s.metrics, s.audit}, Guard: guard(cfg, brokers), Tracing: s.tracing.TracerProvider(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reconciler: %w", err)
