@@ -18,6 +18,8 @@ type Identity struct {
 	TLS *tls.Config
 	// Headers go with each call: over gRPC as metadata, whose names are lower case.
 	Headers http.Header
+	// HTTP1 keeps HTTP over TLS at version 1.1.
+	HTTP1 bool
 }
 
 // Bearer returns the same client with a token.
@@ -27,7 +29,8 @@ func (i Identity) Bearer(token string) Identity {
 		headers = http.Header{}
 	}
 	headers.Set("Authorization", "Bearer "+token)
-	return Identity{i.TLS, headers}
+	i.Headers = headers
+	return i
 }
 
 // As is a route through a door for a client. It ends with the test.
@@ -67,7 +70,7 @@ func (i Identity) dialOptions() []grpc.DialOption {
 
 // client is who's for HTTP, and the scheme of its URLs.
 func (i Identity) client() (client *http.Client, scheme string) {
-	transport := &http.Transport{TLSClientConfig: i.TLS, ForceAttemptHTTP2: i.TLS != nil}
+	transport := &http.Transport{TLSClientConfig: i.TLS, ForceAttemptHTTP2: i.TLS != nil && !i.HTTP1}
 	scheme = "http"
 	if i.TLS != nil {
 		scheme = "https"

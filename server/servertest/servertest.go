@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -156,7 +156,7 @@ func Settings(tb testing.TB, cluster *embedded.Cluster, o Options) map[string]st
 		}
 		settings["zeebe.brokers"] = strings.Join(brokers, ",")
 	case ByGateway:
-		settings["zeebe.gateway"] = cluster.Gateway()
+		settings["zeebe.gateway"] = gateway(cluster)
 		settings["zeebe.management-url"] = template(tb, cluster)
 	}
 	maps.Copy(settings, o.Settings)
@@ -166,12 +166,19 @@ func Settings(tb testing.TB, cluster *embedded.Cluster, o Options) map[string]st
 // template is zeebe.management-url for a cluster whose brokers differ in nothing but their host.
 func template(tb testing.TB, cluster *embedded.Cluster) string {
 	tb.Helper()
-	address, path, _ := strings.Cut(strings.TrimPrefix(cluster.Addresses()[0], "http://"), "/")
-	_, port, err := net.SplitHostPort(address)
+	broker, err := url.Parse(cluster.Addresses()[0])
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return fmt.Sprintf("http://{host}:%s/%s", port, path)
+	return fmt.Sprintf("%s://{host}:%s%s", broker.Scheme, broker.Port(), broker.Path)
+}
+
+// gateway is zeebe.gateway for a cluster.
+func gateway(cluster *embedded.Cluster) string {
+	if strings.HasPrefix(cluster.Addresses()[0], "https:") {
+		return "https://" + cluster.Gateway()
+	}
+	return cluster.Gateway()
 }
 
 // Load loads a configuration from settings, as the program does from its flags.

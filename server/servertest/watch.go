@@ -15,7 +15,6 @@ import (
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -45,14 +44,20 @@ type Watch struct {
 // minute.
 func (h *Harness) Watch(tb testing.TB, form Form, cursor string) *Watch {
 	tb.Helper()
+	return h.WatchAs(tb, form, cursor, Identity{})
+}
+
+// WatchAs is [Harness.Watch] for a client that speaks TLS or proves who it is.
+func (h *Harness) WatchAs(tb testing.TB, form Form, cursor string, who Identity) *Watch {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), patience)
 	w := &Watch{stop: cancel}
 	tb.Cleanup(cancel)
 	var err error
 	if form == Stream {
-		err = w.openGRPC(ctx, tb, address(h.Server, GRPC), cursor)
+		err = w.openGRPC(ctx, tb, address(h.Server, GRPC), cursor, who)
 	} else {
-		err = w.openHTTP(ctx, tb, address(h.Server, HTTP), form, cursor)
+		err = w.openHTTP(ctx, tb, address(h.Server, HTTP), form, cursor, who)
 	}
 	if err != nil {
 		tb.Fatalf("watch by %s: %v", form, err)
@@ -66,9 +71,9 @@ func (w *Watch) Next() (*exportgatev1.WatchStatusResponse, Outcome) { return w.n
 // Stop breaks the stream off.
 func (w *Watch) Stop() { w.stop() }
 
-func (w *Watch) openGRPC(ctx context.Context, tb testing.TB, address, cursor string) error {
+func (w *Watch) openGRPC(ctx context.Context, tb testing.TB, address, cursor string, who Identity) error {
 	tb.Helper()
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(address, who.dialOptions()...)
 	if err != nil {
 		return fmt.Errorf("dial: %w", err)
 	}
@@ -88,9 +93,10 @@ func (w *Watch) openGRPC(ctx context.Context, tb testing.TB, address, cursor str
 }
 
 // openHTTP gives the cursor as clients of each form do.
-func (w *Watch) openHTTP(ctx context.Context, tb testing.TB, address string, form Form, cursor string) error {
+func (w *Watch) openHTTP(ctx context.Context, tb testing.TB, address string, form Form, cursor string, who Identity) error {
 	tb.Helper()
-	target := "http://" + address + "/actuator/exporting/watch"
+	client, scheme := who.client()
+	target := scheme + "://" + address + "/actuator/exporting/watch"
 	if form == Lines && cursor != "" {
 		target += "?cursor=" + url.QueryEscape(cursor)
 	}
@@ -106,7 +112,6 @@ func (w *Watch) openHTTP(ctx context.Context, tb testing.TB, address string, for
 		}
 	}
 	request.Header.Set("Accept", media)
-	client := &http.Client{Transport: &http.Transport{}}
 	tb.Cleanup(client.CloseIdleConnections)
 	answer, err := client.Do(request)
 	if err != nil {
