@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/status"
+
+	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 )
 
 // ask sends a request that names a host.
@@ -298,4 +300,30 @@ func FuzzHostName(f *testing.F) {
 			t.Errorf("a door on loopback is known as %q", hostPort)
 		}
 	})
+}
+
+// TestMisunderstoodChangesAreTold proves that what was to change something and could not be understood is not forgotten, while
+// whoever mistypes a read leaves no trace.
+func TestMisunderstoodChangesAreTold(t *testing.T) {
+	refused := refusals{make(chan string, 10)}
+	d := openDoor(t, &fake{}, Options{Refused: refused.add})
+	for _, test := range []struct{ method, target, body, want string }{
+		{"POST", "/exporting/pause?soff=true", "", exportgatev1.ExportingService_Pause_FullMethodName},
+		{"POST", "/exporting/resume?hold=", "", exportgatev1.ExportingService_Resume_FullMethodName},
+		{"POST", "/exporting/pause", "soft=true", exportgatev1.ExportingService_Pause_FullMethodName},
+		{"GET", "/exporting?x=1", "", ""},
+		{"GET", "/exporting/watch?x=1", "", ""},
+	} {
+		got := send(t, test.method, d.url+test.target, strings.NewReader(test.body))
+		if got.code != http.StatusBadRequest {
+			t.Errorf("%s %s answered %d, want 400", test.method, test.target, got.code)
+		}
+		want := ""
+		if test.want != "" {
+			want = test.want + " InvalidArgument "
+		}
+		if seen := refused.last(); seen != want {
+			t.Errorf("%s %s was told as %q, want %q", test.method, test.target, seen, want)
+		}
+	}
 }

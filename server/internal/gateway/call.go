@@ -9,12 +9,13 @@ import (
 )
 
 // call serves a path whose request goes to the service. What reaches grpc-gateway is a request made anew of what was
-// understood, so that none of its leniency towards queries, bodies and headers has anything to work on.
-func (h *handler) call(method, path string, request proto.Message) http.HandlerFunc {
+// understood, so that none of its leniency towards queries, bodies and headers has anything to work on. The operation is the
+// gRPC method that it comes to.
+func (h *handler) call(method, path, operation string, request proto.Message) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		message := request.ProtoReflect().New().Interface()
 		if st := parseQuery(r.URL.RawQuery, message); st != nil {
-			h.refuse(w, r, http.StatusBadRequest, st)
+			h.misunderstood(w, r, operation, st)
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), h.timeout)

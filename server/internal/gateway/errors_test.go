@@ -63,6 +63,7 @@ func TestReasons(t *testing.T) {
 		exportgatev1.ErrorReason_ERROR_REASON_TOO_MANY_CALLS:         {{codes.ResourceExhausted, 429}},
 		exportgatev1.ErrorReason_ERROR_REASON_AUDIT_UNAVAILABLE:      {unavailable},
 		exportgatev1.ErrorReason_ERROR_REASON_IDENTITY_UNAVAILABLE:   {unavailable},
+		exportgatev1.ErrorReason_ERROR_REASON_DISK_LOW:               {refused},
 	}
 	service := &fake{}
 	d := openDoor(t, service, Options{})

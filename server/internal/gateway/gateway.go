@@ -47,9 +47,9 @@ type Options struct {
 	// Allows tells whether a caller may do something that it does not do now, and leaves no trace of the question. Operations are
 	// those of Admit, and full names of gRPC methods. Nil allows everything.
 	Allows func(ctx context.Context, operation string) bool
-	// Refused is told of what was turned away at the door because a web page may have sent it, before anything looked at who
-	// calls. The error is a status; the ErrorInfo's metadata has as "cause" either "host" or "cross-origin". The operation is as
-	// for Allows, or "unknown". May be nil.
+	// Refused is told of what was turned away at the door before anything looked at who calls: because a web page may have sent
+	// it, or because it was to change something and cannot be understood. The error is a status; of the former the ErrorInfo's
+	// metadata has as "cause" either "host" or "cross-origin". The operation is as for Allows, or "unknown". May be nil.
 	Refused func(ctx context.Context, operation string, err error)
 	// Loopback tells that the door listens on loopback, where a request must name a host that is: localhost, what is below it, an
 	// address of loopback, or one of Hosts.
@@ -232,9 +232,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	takesBody := rt.body && r.Method == http.MethodPost
 	if st := checkAuthorization(r); st != nil {
-		h.refuse(w, r, http.StatusBadRequest, st)
+		h.misunderstood(w, r, rt.operation(r.Method), st)
 	} else if !takesBody && !emptyBody(w, r) {
-		h.refuse(w, r, http.StatusBadRequest, invalid("", "no body is taken: parameters belong in the query"))
+		h.misunderstood(w, r, rt.operation(r.Method), invalid("", "no body is taken: parameters belong in the query"))
 	} else {
 		rt.serve(w, r)
 	}
@@ -258,6 +258,15 @@ func (h *handler) nothingAt(path string, inside bool) *status.Status {
 func (h *handler) turnAway(w http.ResponseWriter, r *http.Request, rt route, code int, st *status.Status) {
 	h.refused(asCall(r.Context(), r), rt.operation(r.Method), st.Err())
 	h.refuse(w, r, code, st)
+}
+
+// misunderstood refuses what cannot be understood. Of what was to change something the audit log is told, as it is of such a
+// call over gRPC.
+func (h *handler) misunderstood(w http.ResponseWriter, r *http.Request, operation string, st *status.Status) {
+	if r.Method == http.MethodPost {
+		h.refused(asCall(r.Context(), r), operation, st.Err())
+	}
+	h.refuse(w, r, http.StatusBadRequest, st)
 }
 
 // fail answers for what was admitted and failed, or was not admitted.

@@ -72,7 +72,7 @@ func (h *handler) newRoutes() (map[string]route, error) {
 		if err := checkParameters(call.request); err != nil {
 			return nil, fmt.Errorf("route %s: %w", path, err)
 		}
-		serve := h.call(call.methods[0], path, call.request)
+		serve := h.call(call.methods[0], path, call.method, call.request)
 		if path == pathWatch {
 			serve = h.watch
 		}
