@@ -69,10 +69,12 @@ func (i *issuer) identify(ctx context.Context, token string) (identity, error) {
 	case check.err != nil:
 		return identity{}, check.err
 	case err != nil:
-		return identity{}, unauthenticated("the JWT has another form, algorithm or issuer than is taken")
+		return identity{}, unauthenticated(otherForm)
 	}
 	return check.who, nil
 }
+
+const otherForm = "the JWT has another form, or another algorithm, than is taken"
 
 // signature is the verification of one token, in the way that the library asks for it. It remembers what came of it: the
 // library passes errors on as text.
@@ -98,7 +100,7 @@ func (s *signature) verify(ctx context.Context, token string) ([]byte, identity,
 	}
 	parsed, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil {
-		return nil, identity{}, unauthenticated("the JWT cannot be read, or its algorithm is not taken")
+		return nil, identity{}, unauthenticated(otherForm)
 	}
 	who, err := s.read(parsed.UnsafePayloadWithoutVerification(), time.Now())
 	if err != nil {

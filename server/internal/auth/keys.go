@@ -53,7 +53,7 @@ func newKeys(o JWT, log *slog.Logger) *keys {
 	}
 }
 
-func (k *keys) run(ctx context.Context) error {
+func (k *keys) run(ctx context.Context) {
 	defer k.client.CloseIdleConnections()
 	waits := &backoff.ExponentialBackOff{
 		InitialInterval: firstRetry, MaxInterval: lastRetry, RandomizationFactor: backoff.DefaultRandomizationFactor, Multiplier: 2,
@@ -65,7 +65,7 @@ func (k *keys) run(ctx context.Context) error {
 		k.mu.Unlock()
 		set, err := fetch(ctx, k.client, k.issuer)
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		wait := renewal
 		if err != nil {
@@ -81,7 +81,7 @@ func (k *keys) run(ctx context.Context) error {
 			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
-			return nil
+			return
 		}
 	}
 }
@@ -94,15 +94,16 @@ func (k *keys) took(ctx context.Context, set []jose.JSONWebKey, err error, asked
 	if err == nil {
 		k.set, k.fetched = set, time.Now()
 	}
+	known := len(k.set)
 	close(k.attempt)
 	k.attempt = make(chan struct{})
 	k.mu.Unlock()
 	switch {
 	case err != nil && (before == nil || before.Error() != err.Error()):
 		k.log.WarnContext(ctx, "the keys of the issuer cannot be fetched: tokens with keys that are not known are answered with UNAVAILABLE",
-			"issuer", k.issuer, "known", len(set), "error", err)
+			"issuer", k.issuer, "known", known, "error", err)
 	case err == nil && (first || before != nil):
-		k.log.InfoContext(ctx, "the issuer's keys are known", "issuer", k.issuer, "keys", len(set))
+		k.log.InfoContext(ctx, "the issuer's keys are known", "issuer", k.issuer, "keys", known)
 	}
 }
 
@@ -157,27 +158,31 @@ func (k *keys) known() []jose.JSONWebKey {
 // ask has the keys fetched and waits for that. It fails with an [*UnavailableError] where they cannot be, or not so soon
 // again.
 func (k *keys) ask(ctx context.Context, id string) error {
-	k.mu.Lock()
-	now := time.Now()
-	switch at, miss := k.missing[id]; {
-	case miss && now.Sub(at) < missed:
-		k.mu.Unlock()
-		return unauthenticated("the JWT is signed with a key that the issuer did not have moments ago")
-	case k.fetched.IsZero() && k.err != nil: // It is tried again in its own time: there is nothing that a call could add.
-		defer k.mu.Unlock()
-		return &UnavailableError{k.err, time.Until(k.retry)}
-	case !k.fetched.IsZero() && !k.allowed.Allow():
-		k.mu.Unlock()
-		return &UnavailableError{errors.New("the issuer was asked for keys too often: it is asked again in a moment"), askInterval}
+	mine, err := k.enter(id)
+	if err != nil {
+		return err
 	}
-	k.asked++
-	mine := k.asked
-	k.mu.Unlock()
 	select {
 	case k.wake <- struct{}{}:
 	default: // Somebody asked already.
 	}
 	return k.await(ctx, mine)
+}
+
+// enter counts who asks, or says why nothing is fetched for it.
+func (k *keys) enter(id string) (mine uint64, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch at, miss := k.missing[id]; {
+	case miss && time.Since(at) < missed:
+		return 0, unauthenticated("the JWT is signed with a key that the issuer did not have moments ago")
+	case k.fetched.IsZero() && k.err != nil: // It is tried again in its own time: no call could add to that.
+		return 0, &UnavailableError{k.err, max(time.Until(k.retry), firstRetry)}
+	case !k.fetched.IsZero() && !k.allowed.Allow():
+		return 0, &UnavailableError{errors.New("the issuer was asked for keys too often: it is asked again in a moment"), askInterval}
+	}
+	k.asked++
+	return k.asked, nil
 }
 
 // await waits until an attempt has ended that began after somebody asked.

@@ -42,8 +42,6 @@ func parseRoles(r Roles) (roles, error) {
 	return parsed, nil
 }
 
-func (r roles) all() []matcher { return r }
-
 // of is the role of an identity.
 func (r roles) of(id identity) caller.Role {
 	for i := range r {

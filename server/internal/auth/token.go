@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -86,12 +87,9 @@ var errLine = errors.New("not a name and a hash: write `name sha256:...`, as `ex
 
 func parseEntry(text string) (e entry, err error) {
 	fields := strings.Fields(text)
-	for _, field := range fields {
-		if isStatic(field) {
-			return e, errors.New("a token itself, where its hash belongs: whoever reads the file could use it; make another one")
-		}
-	}
 	switch {
+	case slices.ContainsFunc(fields, isStatic):
+		return e, errors.New("a token itself, where its hash belongs: whoever reads the file could use it; make another one")
 	case len(fields) != 2:
 		return e, errLine
 	case !tokenName.MatchString(fields[0]):

@@ -39,7 +39,7 @@ func openTokens(path string, log *slog.Logger) (*tokens, error) {
 	return t, nil
 }
 
-func (t *tokens) run(ctx context.Context) error {
+func (t *tokens) run(ctx context.Context) {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	for {
@@ -47,7 +47,7 @@ func (t *tokens) run(ctx context.Context) error {
 		case <-tick.C:
 			t.look(ctx)
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }

@@ -31,12 +31,12 @@ func TestOwnOnly(t *testing.T) {
 		act     func(l *Ledger, h Hold, by string) error
 		refused bool // for "you"
 	}{
-		"renew":         {nil, renewing, true},
-		"renew expired": {expired, renewing, true},
-		"renew ended":   {ended, renewing, true},
-		"place":         {nil, placing, true},
-		"place expired": {expired, placing, false},
-		"place ended":   {ended, placing, false},
+		"renew":           {nil, renewing, true},
+		"renew expired":   {expired, renewing, true},
+		"renew ended":     {ended, renewing, true},
+		"place":           {nil, placing, true},
+		"place expired":   {expired, placing, false},
+		"place ended":     {ended, placing, false},
 		"replace":         {nil, replacing, true},
 		"release":         {nil, releasing, true},
 		"release expired": {expired, releasing, true},
