@@ -57,6 +57,7 @@ when every replica of every partition was read in the asked phase.
 		newStatusCommand(con),
 		newWatchCommand(con),
 		newHoldCommand(con),
+		newTokenCommand(con),
 		newVersionCommand(con),
 	)
 	return root

@@ -32,6 +32,13 @@ func NewToken() (token, hash string) {
 	return token, hashPrefix + hex.EncodeToString(sum[:])
 }
 
+// TokenLine is the line of a token file that takes the token of a hash for a name's. An error says what a name is.
+func TokenLine(name, hash string) (string, error) {
+	line := name + " " + hash
+	_, err := parseEntry(line)
+	return line, err
+}
+
 // entry is a line of a token file.
 type entry struct {
 	name string
