@@ -27,6 +27,19 @@ func (h *handler) call(method, path, operation string, request proto.Message) ht
 			Header: innerHeaders(r),
 			Body:   http.NoBody,
 		}
-		h.calls.ServeHTTP(w, understood.WithContext(ctx))
+		h.calls.ServeHTTP(unheeded{w}, understood.WithContext(ctx))
 	}
 }
+
+// unheeded takes an answer whether its client takes it or not: one that leaves, or that asks over HTTP/2 for a header alone.
+// grpc-gateway would write a line about each to standard error, at any client's bidding.
+type unheeded struct{ http.ResponseWriter }
+
+// Write never fails.
+func (w unheeded) Write(p []byte) (int, error) {
+	_, _ = w.ResponseWriter.Write(p)
+	return len(p), nil
+}
+
+// Unwrap is for [http.ResponseController].
+func (w unheeded) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -141,10 +141,10 @@ func TestChallenge(t *testing.T) {
 }
 
 // TestStrangeCredentials proves that credentials of which it is not clear what they are are refused before anybody sees
-// them, and are not repeated.
+// them, are counted, and are not repeated.
 func TestStrangeCredentials(t *testing.T) {
-	g, service := newGate(nil), &fake{}
-	d := openDoor(t, service, Options{Admit: g.admit})
+	g, service, refused := newGate(nil), &fake{}, refusals{make(chan string, 10)}
+	d := openDoor(t, service, Options{Admit: g.admit, Refused: refused.add})
 	for name, headers := range map[string][]string{
 		"two":           {"Authorization", "Bearer secret", "Authorization", "Bearer secret"},
 		"none":          {"Authorization", ""},
@@ -154,6 +154,9 @@ func TestStrangeCredentials(t *testing.T) {
 			if got := send(t, methods[0], d.url+path, nil, headers...); got.code != http.StatusBadRequest ||
 				strings.Contains(got.body, "secr") {
 				t.Errorf("%s: %s answered %d %s", name, path, got.code, got.body)
+			}
+			if told := refused.last(); !strings.HasSuffix(told, " InvalidArgument authorization") {
+				t.Errorf("%s: of %s was told %q", name, path, told)
 			}
 		}
 	}

@@ -48,8 +48,9 @@ type Options struct {
 	// those of Admit, and full names of gRPC methods. Nil allows everything.
 	Allows func(ctx context.Context, operation string) bool
 	// Refused is told of what was turned away at the door before anything looked at who calls: because a web page may have sent
-	// it, or because it was to change something and cannot be understood. The error is a status; of the former the ErrorInfo's
-	// metadata has as "cause" either "host" or "cross-origin". The operation is as for Allows, or "unknown". May be nil.
+	// it, because its credentials could be taken for this or that, or because it was to change something and cannot be understood.
+	// The error is a status; of the first two the ErrorInfo's metadata has as "cause" either "host", "cross-origin" or
+	// "authorization". The operation is as for Allows, or "unknown". May be nil.
 	Refused func(ctx context.Context, operation string, err error)
 	// Loopback tells that the door listens on loopback, where a request must name a host that is: localhost, what is below it, an
 	// address of loopback, or one of Hosts.
@@ -110,7 +111,7 @@ type handler struct {
 	page      page
 	logger    *slog.Logger
 	calls     *runtime.ServeMux
-	client    exportgatev1.ExportingServiceClient
+	conn      grpc.ClientConnInterface
 	messages  messages
 	routes    map[string]route
 }
@@ -130,9 +131,10 @@ func New(o Options) (http.Handler, error) {
 		heartbeat: cmp.Or(o.heartbeat, heartbeat), writing: cmp.Or(o.writing, writing),
 		admit: o.Admit, allows: o.Allows, refused: o.Refused, hosts: known, origins: http.NewCrossOriginProtection(),
 		exposure: o.Exposure, details: o.Details, loggers: o.Loggers, info: o.Info, health: o.Health, metrics: o.Metrics,
-		logger: o.Logger, calls: newMux(), client: exportgatev1.NewExportingServiceClient(o.Conn), messages: newMessages(),
+		logger: o.Logger, calls: newMux(), conn: o.Conn, messages: newMessages(),
 	}
-	if err := exportgatev1.RegisterExportingServiceHandlerClient(context.Background(), h.calls, h.client); err != nil {
+	client := exportgatev1.NewExportingServiceClient(o.Conn)
+	if err := exportgatev1.RegisterExportingServiceHandlerClient(context.Background(), h.calls, client); err != nil {
 		return nil, fmt.Errorf("gateway: register the generated routes: %w", err)
 	}
 	if h.routes, err = h.newRoutes(); err != nil {
@@ -232,7 +234,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	takesBody := rt.body && r.Method == http.MethodPost
 	if st := checkAuthorization(r); st != nil {
-		h.misunderstood(w, r, rt.operation(r.Method), st)
+		h.turnAway(w, r, rt, http.StatusBadRequest, st)
 	} else if !takesBody && !emptyBody(w, r) {
 		h.misunderstood(w, r, rt.operation(r.Method), invalid("", "no body is taken: parameters belong in the query"))
 	} else {
@@ -254,7 +256,7 @@ func (h *handler) nothingAt(path string, inside bool) *status.Status {
 	return status.Newf(codes.Unimplemented, "there is no such endpoint: GET %s/ lists those that there are", h.base)
 }
 
-// turnAway refuses what a web page may have sent.
+// turnAway refuses what a web page may have sent, or who tries what becomes of strange credentials.
 func (h *handler) turnAway(w http.ResponseWriter, r *http.Request, rt route, code int, st *status.Status) {
 	h.refused(asCall(r.Context(), r), rt.operation(r.Method), st.Err())
 	h.refuse(w, r, code, st)

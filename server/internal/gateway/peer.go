@@ -5,10 +5,13 @@ import (
 	"net/http"
 	"strings"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 )
 
 // withPeer says who calls, as far as the connection tells: interceptors and the service take the peer of a gRPC call for
@@ -38,12 +41,18 @@ func asCall(ctx context.Context, r *http.Request) context.Context {
 func checkAuthorization(r *http.Request) *status.Status {
 	switch values := r.Header.Values(headerAuthorization); {
 	case len(values) > 1:
-		return invalid(headerAuthorization, "there are %d Authorization headers: send one", len(values))
+		return strange("there are %d Authorization headers: send one", len(values))
 	case len(values) == 1 && (values[0] == "" || !printable(values[0])):
-		return invalid(headerAuthorization, "the Authorization header is empty or has characters that no token has: is a variable "+
-			"unset, or a file not read as text?")
+		return strange("the Authorization header is empty or has characters that no token has: is a variable unset, or a file not " +
+			"read as text?")
 	}
 	return nil
+}
+
+// strange refuses an Authorization header. The cause is for counting.
+func strange(format string, args ...any) *status.Status {
+	return withReason(status.Newf(codes.InvalidArgument, format, args...), exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
+		map[string]string{"parameter": headerAuthorization, "cause": "authorization"})
 }
 
 // challenge is what a client that is not authenticated must do (RFC 6750, section 3).

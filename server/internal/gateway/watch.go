@@ -77,7 +77,20 @@ func (h *handler) openWatch(ctx context.Context, r *http.Request, request *expor
 	if err != nil {
 		return nil, err
 	}
-	return h.client.WatchStatus(ctx, request)
+	stream, err := h.conn.NewStream(ctx, &exportgatev1.ExportingService_ServiceDesc.Streams[0],
+		exportgatev1.ExportingService_WatchStatus_FullMethodName)
+	if err != nil {
+		return nil, err
+	}
+	// A stream that was refused may have ended by now. In the process it then takes no request, where one from the network would
+	// swallow it, and the generated client returns that EOF as if there were nothing to receive: but why it ended is there.
+	if err := stream.SendMsg(request); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return &grpc.GenericClientStream[exportgatev1.WatchStatusRequest, exportgatev1.WatchStatusResponse]{ClientStream: stream}, nil
 }
 
 // goOnFrom puts the id of the last event that a client saw into its request. It counts more than a parameter: an EventSource

@@ -11,6 +11,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
@@ -153,6 +157,37 @@ func TestWatchThatDoesNotBegin(t *testing.T) {
 	got := send(t, http.MethodGet, openDoor(t, service, Options{}).url+pathWatch, nil, "Grpc-Timeout", "soon")
 	if got.code != http.StatusBadRequest {
 		t.Errorf("answer to a timeout that is none is %d %s, want 400", got.code, got.body)
+	}
+}
+
+// endedStream is one that has ended before it is sent a request, as one in the process may have that was refused.
+type endedStream struct {
+	grpc.ClientStream
+
+	why error
+}
+
+func (endedStream) Header() (metadata.MD, error) { return nil, nil }
+func (endedStream) SendMsg(any) error            { return io.EOF }
+func (endedStream) CloseSend() error             { return nil }
+func (s endedStream) RecvMsg(any) error          { return s.why }
+
+// endedConn has nothing but streams that have ended.
+type endedConn struct {
+	grpc.ClientConnInterface
+
+	why error
+}
+
+func (c endedConn) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return endedStream{why: c.why}, nil
+}
+
+// TestWatchThatEndedAtOnce proves that a client is told why a stream ended which took no request any more.
+func TestWatchThatEndedAtOnce(t *testing.T) {
+	d := openDoor(t, nil, Options{Conn: endedConn{why: status.Error(codes.PermissionDenied, "not you")}})
+	if got := send(t, http.MethodGet, d.url+pathWatch, nil); got.code != http.StatusForbidden || !strings.Contains(got.body, "not you") {
+		t.Errorf("answer is %d %s, want why it ended", got.code, got.body)
 	}
 }
 
