@@ -2,6 +2,7 @@ package zeebe
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -10,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/exportgate/exportgate/gen/gateway_protocol"
@@ -24,16 +27,27 @@ type fakeGateway struct {
 	mu     sync.Mutex
 	answer *gateway_protocol.TopologyResponse
 	err    error
+	asked  []metadata.MD // with what it was called
 }
 
 func newFakeGateway(t *testing.T, answer *gateway_protocol.TopologyResponse) *fakeGateway {
+	t.Helper()
+	return newFakeGatewayOver(t, nil, answer)
+}
+
+// newFakeGatewayOver is one that serves TLS, unless config is nil.
+func newFakeGatewayOver(t *testing.T, config *tls.Config, answer *gateway_protocol.TopologyResponse) *fakeGateway {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := &fakeGateway{answer: answer, address: listener.Addr().String()}
-	server := grpc.NewServer()
+	var options []grpc.ServerOption
+	if config != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(config)))
+	}
+	server := grpc.NewServer(options...)
 	gateway_protocol.RegisterGatewayServer(server, g)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -47,10 +61,12 @@ func newFakeGateway(t *testing.T, answer *gateway_protocol.TopologyResponse) *fa
 }
 
 func (g *fakeGateway) Topology(
-	context.Context, *gateway_protocol.TopologyRequest,
+	ctx context.Context, _ *gateway_protocol.TopologyRequest,
 ) (*gateway_protocol.TopologyResponse, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	md, _ := metadata.FromIncomingContext(ctx)
+	g.asked = append(g.asked, md)
 	return g.answer, g.err
 }
 
@@ -63,12 +79,21 @@ func (g *fakeGateway) tells(answer *gateway_protocol.TopologyResponse, err error
 // gatewayClient makes a client that reaches a broker by the host that a gateway tells.
 func gatewayClient(t *testing.T, g *fakeGateway, b *fakeBroker) *Client {
 	t.Helper()
+	return gatewayClientWith(t, g, b, nil)
+}
+
+// gatewayClientWith is one with other options.
+func gatewayClientWith(t *testing.T, g *fakeGateway, b *fakeBroker, change func(*Options)) *Client {
+	t.Helper()
 	_, port, err := net.SplitHostPort(b.server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return newClient(t, func(o *Options) {
 		o.Gateway, o.ManagementURL = g.address, "http://{host}:"+port+"/actuator"
+		if change != nil {
+			change(o)
+		}
 	})
 }
 

@@ -112,19 +112,26 @@ func (c *Client) silence(err error) error {
 	var (
 		op        *net.OpError
 		untrusted *tls.CertificateVerificationError
-		noTLS     tls.RecordHeaderError
-		alert     tls.AlertError
 	)
 	switch {
 	case errors.As(err, &untrusted):
 		s.words += " (check zeebe.tls.ca, and the name that it is reached by)"
 		s.unsent = true
-	case errors.As(err, &noTLS), errors.As(err, &op) && op.Op == "dial":
+	case isNoTLS(err), errors.As(err, &op) && op.Op == "dial":
 		s.unsent = true
-	case errors.As(err, &alert):
+	case op != nil && op.Op == opAlert:
 		s.words += " (check zeebe.tls.certificate)"
 	}
 	return s
+}
+
+// opAlert is how crypto/tls calls it in a [net.OpError] that the other end wants no connection.
+const opAlert = "remote error"
+
+// isNoTLS reports whether the other end speaks something else than TLS.
+func isNoTLS(err error) bool {
+	var header tls.RecordHeaderError
+	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &header)
 }
 
 // dialWords says in a few words why a connection or an answer did not come.
@@ -134,16 +141,15 @@ func dialWords(err error, timeout time.Duration) string {
 		network   net.Error
 		request   *url.Error
 		untrusted *tls.CertificateVerificationError
-		noTLS     tls.RecordHeaderError
-		alert     tls.AlertError
+		op        *net.OpError
 	)
 	switch {
 	case errors.As(err, &untrusted):
 		return excerpt(fmt.Sprintf("its certificate is not trusted: %v", untrusted.Err), longExcerpt)
-	case errors.As(err, &noTLS):
+	case isNoTLS(err):
 		return "it does not speak TLS: write http:// if that is right"
-	case errors.As(err, &alert):
-		return fmt.Sprintf("it refused the connection (%v): does it want a certificate?", alert)
+	case errors.As(err, &op) && op.Op == opAlert:
+		return excerpt(fmt.Sprintf("it refused the connection (%v): does it want a certificate?", op.Err), longExcerpt)
 	case errors.As(err, &lookup) && lookup.IsNotFound:
 		return "no such host"
 	case errors.Is(err, syscall.ECONNREFUSED):
