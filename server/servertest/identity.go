@@ -68,8 +68,8 @@ func (i Identity) dialOptions() []grpc.DialOption {
 	}
 }
 
-// client is who's for HTTP, and the scheme of its URLs.
-func (i Identity) client() (client *http.Client, scheme string) {
+// Client is for HTTP, and the scheme is that of its URLs. Whoever has it closes its connections.
+func (i Identity) Client() (client *http.Client, scheme string) {
 	transport := &http.Transport{TLSClientConfig: i.TLS, ForceAttemptHTTP2: i.TLS != nil && !i.HTTP1}
 	scheme = "http"
 	if i.TLS != nil {

@@ -105,7 +105,7 @@ func DialAs(door Door, address string, who Identity) (Route, error) {
 		}
 		return &grpcRoute{conn, exportgatev1.NewExportingServiceClient(conn)}, nil
 	case HTTP:
-		client, scheme := who.client()
+		client, scheme := who.Client()
 		return &httpRoute{scheme + "://" + address + "/actuator/exporting", client}, nil
 	}
 	return nil, fmt.Errorf("there is no door %q", door)

@@ -95,7 +95,7 @@ func (w *Watch) openGRPC(ctx context.Context, tb testing.TB, address, cursor str
 // openHTTP gives the cursor as clients of each form do.
 func (w *Watch) openHTTP(ctx context.Context, tb testing.TB, address string, form Form, cursor string, who Identity) error {
 	tb.Helper()
-	client, scheme := who.client()
+	client, scheme := who.Client()
 	target := scheme + "://" + address + "/actuator/exporting/watch"
 	if form == Lines && cursor != "" {
 		target += "?cursor=" + url.QueryEscape(cursor)
