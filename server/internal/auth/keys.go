@@ -39,8 +39,9 @@ type keys struct {
 	fetched  time.Time         // when set was
 	err      error             // of the last attempt
 	retry    time.Time         // when the next is, unless somebody asks
-	asked    uint64            // counts who asked for new ones
-	answered uint64            // how many of those had asked when the last attempt began
+	asked    uint64            // counts the attempts that calls asked for
+	begun    uint64            // how many of those had been asked for when the last attempt began
+	answered uint64            // and when the last one began that has ended
 	attempt  chan struct{}     // closed when one ends
 	allowed  *rate.Limiter
 	missing  map[string]time.Time // ids of keys that the issuer did not have, and when
@@ -62,6 +63,7 @@ func (k *keys) run(ctx context.Context) {
 	for {
 		k.mu.Lock()
 		asked := k.asked
+		k.begun = asked
 		k.mu.Unlock()
 		set, err := fetch(ctx, k.client, k.issuer)
 		if ctx.Err() != nil {
@@ -162,14 +164,11 @@ func (k *keys) ask(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case k.wake <- struct{}{}:
-	default: // Somebody asked already.
-	}
 	return k.await(ctx, mine)
 }
 
-// enter counts who asks, or says why nothing is fetched for it.
+// enter asks for an attempt, or says why nothing is fetched. Whoever comes before that attempt has begun shares it: when a key
+// changes, everybody comes with the new one at once, and must not use up what is there for many keys.
 func (k *keys) enter(id string) (mine uint64, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -178,10 +177,16 @@ func (k *keys) enter(id string) (mine uint64, err error) {
 		return 0, unauthenticated("the JWT is signed with a key that the issuer did not have moments ago")
 	case k.fetched.IsZero() && k.err != nil: // It is tried again in its own time: no call could add to that.
 		return 0, &UnavailableError{k.err, max(time.Until(k.retry), firstRetry)}
+	case k.asked > k.begun:
+		return k.asked, nil
 	case !k.fetched.IsZero() && !k.allowed.Allow():
 		return 0, &UnavailableError{errors.New("the issuer was asked for keys too often: it is asked again in a moment"), askInterval}
 	}
 	k.asked++
+	select {
+	case k.wake <- struct{}{}:
+	default: // One is due that somebody asked for who did not wait.
+	}
 	return k.asked, nil
 }
 

@@ -229,10 +229,16 @@ func TestManyWaitForOne(t *testing.T) {
 		synctest.Wait()
 		p.set(second)
 		before := p.fetches()
+		p.fault(func(r *http.Request) (*http.Response, error) { // It takes its time, so that they are all there.
+			<-time.After(time.Second)
+			p.fault(nil)
+			return p.RoundTrip(r)
+		})
 		var all sync.WaitGroup
-		for range askBurst {
+		token := second.sign(t, good(nil))
+		for range 50 * askBurst {
 			all.Go(func() {
-				if _, err := g.authenticate(t.Context(), bearer(second.sign(t, good(nil)))); err != nil {
+				if _, err := g.authenticate(t.Context(), bearer(token)); err != nil {
 					t.Error(err)
 				}
 			})

@@ -132,6 +132,9 @@ func (p *provider) fetches() int {
 func (p *provider) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.mu.Lock()
 	answer := p.answer
+	if p.requests == nil {
+		p.requests = map[string]int{}
+	}
 	p.requests[r.URL.Path]++
 	content := map[string]any{"issuer": issuerURL, "jwks_uri": issuerURL + "/keys"}
 	if strings.HasSuffix(r.URL.Path, "/keys") {
@@ -184,7 +187,6 @@ func newIdleGuard(tb testing.TB, p *provider, o Options) *Guard {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if p != nil {
-		p.requests = map[string]int{}
 		o.JWT.Issuer, o.JWT.Audience = issuerURL, []string{"another", audience}
 	}
 	g, err := New(o)
