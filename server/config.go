@@ -124,6 +124,7 @@ type OAuthConfig struct {
 	TokenURL, ClientID string
 	ClientSecret       Secret
 	Audience, Scope    string // empty where they are not asked for
+	CA                 string // a PEM file of authorities; empty for those that the system trusts
 }
 
 // ExportingConfig says how exporting is paused and resumed.

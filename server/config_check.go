@@ -110,7 +110,7 @@ func (c *Config) checkOAuth() error {
 	case !isSecureGateway(c.Zeebe.Gateway) && !isLoopback(host):
 		return fmt.Errorf("%s has no TLS, and tokens must not travel in the clear: write https:// before it", c.tell("zeebe.gateway"))
 	}
-	return nil
+	return c.checkFiles(TLSFiles{CA: o.CA}, "zeebe.oauth.ca")
 }
 
 // isSecureGateway reports that a gateway is spoken to over TLS.

@@ -98,6 +98,12 @@ func zeebeKeys() []Key {
 			set: into(func(c *Config) *Secret { return &c.Zeebe.OAuth.ClientSecret }, readSecret),
 		},
 		{
+			Name: "zeebe.oauth.ca", Cluster: true,
+			Doc: "PEM file of the authorities that the identity provider's certificate is checked with. By default those that the system " +
+				"trusts.",
+			set: into(func(c *Config) *string { return &c.Zeebe.OAuth.CA }, parsePath),
+		},
+		{
 			Name: "zeebe.oauth.audience", Cluster: true,
 			Doc: "Audience that the token is asked for, such as `zeebe-api`.",
 			set: into(func(c *Config) *string { return &c.Zeebe.OAuth.Audience }, parseName),

@@ -146,6 +146,9 @@ func fileTests(t *testing.T) map[string]keyTest {
 		"auth.jwt.ca": {
 			files.CA, func(c *server.Config) any { return c.Auth.JWT.CA }, files.CA,
 		},
+		"zeebe.oauth.ca": {
+			files.CA, func(c *server.Config) any { return c.Zeebe.OAuth.CA }, files.CA,
+		},
 		"zeebe.oauth.client-secret-file": {
 			password, func(c *server.Config) any { return string(c.Zeebe.OAuth.ClientSecret) }, "secret",
 		},
@@ -208,7 +211,7 @@ func besides(key string, files map[string]keyTest) []string {
 		return append(pair("ZEEBE_TLS", "_KEY"), "ZEEBE_BROKERS=https://a:9600")
 	case "zeebe.oauth.client-secret", "zeebe.oauth.client-secret-file":
 		return oauth
-	case "zeebe.oauth.token-url", "zeebe.oauth.client-id", "zeebe.oauth.audience", "zeebe.oauth.scope":
+	case "zeebe.oauth.token-url", "zeebe.oauth.ca", "zeebe.oauth.client-id", "zeebe.oauth.audience", "zeebe.oauth.scope":
 		return append(oauth, "ZEEBE_OAUTH_CLIENT_SECRET=x")
 	case "zeebe.gateway", "zeebe.management-url":
 		return []string{home, "ZEEBE_GATEWAY=other:26500"}

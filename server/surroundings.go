@@ -95,9 +95,9 @@ func (s *surroundings) ledgerObservers() []hold.Observer {
 }
 
 // tlsFiles are the files of TLS, read again while the server runs: of the doors, towards brokers and gateway, towards etcd,
-// and towards the identity provider. Each is nil where none are given.
+// and towards the identity providers of callers and of the gateway. Each is nil where none are given.
 type tlsFiles struct {
-	doors, zeebe, etcd, issuer *certs.Source
+	doors, zeebe, etcd, issuer, oauth *certs.Source
 }
 
 // openFiles reads the files of TLS, and keeps them up to date.
@@ -111,6 +111,7 @@ func (s *Server) openFiles(cfg *Config) error {
 		{"zeebe.tls", cfg.Zeebe.TLS, &s.files.zeebe},
 		{"store.etcd.tls", cfg.Store.Etcd.TLS, &s.files.etcd},
 		{"auth.jwt.ca", TLSFiles{CA: cfg.Auth.JWT.CA}, &s.files.issuer},
+		{"zeebe.oauth.ca", TLSFiles{CA: cfg.Zeebe.OAuth.CA}, &s.files.oauth},
 	} {
 		if use.files == (TLSFiles{}) {
 			continue
@@ -132,7 +133,7 @@ func (f *tlsFiles) certificates() []telemetry.Certificate {
 	for _, use := range []struct {
 		name   string
 		source *certs.Source
-	}{{"server", f.doors}, {"zeebe", f.zeebe}, {"etcd", f.etcd}, {"issuer", f.issuer}} {
+	}{{"server", f.doors}, {"zeebe", f.zeebe}, {"etcd", f.etcd}, {"issuer", f.issuer}, {"oauth", f.oauth}} {
 		if use.source == nil {
 			continue
 		}

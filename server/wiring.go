@@ -26,7 +26,7 @@ func oauth(cfg *Config, s *surroundings) zeebe.OAuth {
 	o := cfg.Zeebe.OAuth
 	return zeebe.OAuth{
 		TokenURL: o.TokenURL, ClientID: o.ClientID, ClientSecret: string(o.ClientSecret), Audience: o.Audience, Scope: o.Scope,
-		TLS: s.files.zeebe,
+		TLS: s.files.oauth,
 	}
 }
 
