@@ -154,20 +154,8 @@ func TestPassword(t *testing.T) {
 	s := with("word")
 	must(t, s.Swap(t.Context(), record(1)))
 	revisions := watchOn(t, s)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Election().Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		must(t, <-ended)
-	})
-	drives := func() error {
-		if _, ok, _ := s.Election().Term(); !ok {
-			return errors.New("it does not drive")
-		}
-		return nil
-	}
-	eventually(t, "drive", drives)
+	run(t, s.Election().Run)
+	eventually(t, "drive", func() error { return drives(s) })
 	for i := range 3 {
 		c.Stop(i)
 		c.StartMembers(i)
@@ -179,5 +167,5 @@ func TestPassword(t *testing.T) {
 	holds(t, s, 1)
 	must(t, s.Swap(t.Context(), record(2)))
 	until(t, revisions, 2)
-	eventually(t, "drive again", drives)
+	eventually(t, "drive again", func() error { return drives(s) })
 }

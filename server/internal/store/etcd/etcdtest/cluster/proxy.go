@@ -13,6 +13,7 @@ import (
 // Proxy stands between a client and an address, and can do to their connections what networks do. Its methods may be called
 // by many goroutines at once.
 type Proxy struct {
+	scheme   string // of its URL, as of the one behind it
 	target   string
 	listener net.Listener
 	pumps    sync.WaitGroup
@@ -25,15 +26,16 @@ type Proxy struct {
 	closed chan struct{}
 }
 
-// NewProxy starts a proxy to an http URL, that ends with the test.
+// NewProxy starts a proxy to an http or https URL, that ends with the test. What passes it stays as it is, TLS too.
 func NewProxy(tb testing.TB, target string) *Proxy {
 	tb.Helper()
 	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
+	scheme, address, _ := strings.Cut(target, "://")
 	p := &Proxy{
-		target: strings.TrimPrefix(target, "http://"), listener: l, conns: map[net.Conn]bool{},
+		scheme: scheme, target: address, listener: l, conns: map[net.Conn]bool{},
 		opened: make(chan struct{}), closed: make(chan struct{}),
 	}
 	close(p.opened)
@@ -58,7 +60,7 @@ func Proxies(tb testing.TB, targets []string) (proxies []*Proxy, urls []string) 
 }
 
 // URL is what clients connect to.
-func (p *Proxy) URL() string { return "http://" + p.listener.Addr().String() }
+func (p *Proxy) URL() string { return p.scheme + "://" + p.listener.Addr().String() }
 
 // Cut breaks all connections and refuses new ones until [Proxy.Heal].
 func (p *Proxy) Cut() {
