@@ -101,6 +101,10 @@ func serveControl(ctx context.Context, stop *lifecycle, address string, page htt
 func welcome(dev DevOptions, s *Server, base string, cluster *embedded.Cluster) error {
 	var text strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
+	scheme := "http"
+	if s.files.doors != nil {
+		scheme = "https"
+	}
 	say("\nThis is Exportgate over an embedded cluster: for trying and testing, never for production.\n")
 	say("  cluster   %d brokers, %d partitions, %d replicas, like Zeebe %s",
 		len(cluster.Brokers()), len(cluster.Partitions()), len(cluster.Replicas()), cluster.Broker(0).Version())
@@ -112,12 +116,12 @@ func welcome(dev DevOptions, s *Server, base string, cluster *embedded.Cluster) 
 		say("  trouble   http://%s/  (stop brokers, make them hang, and so on)", dev.ControlAddress)
 	}
 	if s.HTTPAddr() != nil {
-		say("  HTTP      http://%s%s/exporting", s.HTTPAddr(), base)
+		say("  HTTP      %s://%s%s/exporting", scheme, s.HTTPAddr(), base)
 		say("\nIn another terminal:\n")
 		for _, call := range []string{"pause?soft=true", "resume", "pause", "resume"} {
-			say("  curl -fsS -X POST 'http://%s%s/exporting/%s'", s.HTTPAddr(), base, call)
+			say("  curl -fsS -X POST '%s://%s%s/exporting/%s'", scheme, s.HTTPAddr(), base, call)
 		}
-		say("  curl -fsS 'http://%s%s/exporting'\n", s.HTTPAddr(), base)
+		say("  curl -fsS '%s://%s%s/exporting'\n", scheme, s.HTTPAddr(), base)
 	}
 	_, err := io.WriteString(dev.Out, text.String())
 	return err

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/exportgate/exportgate/server/internal/gateway"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
@@ -22,8 +24,12 @@ func (s *Server) health(context.Context) gateway.Health {
 	if certificates := s.files.certificates(); len(certificates) > 0 {
 		component := gateway.Component{Name: "certificates", Status: gateway.HealthUp, Details: map[string]any{}}
 		for _, c := range certificates {
-			component.Details[c.Use] = trouble(c.Err)
-			if c.Err != nil {
+			err := c.Err
+			if now := time.Now(); err == nil && (ended(c.NotAfter, now) || ended(c.TrustNotAfter, now)) {
+				err = errExpired
+			}
+			component.Details[c.Use] = trouble(err)
+			if err != nil {
 				component.Status = gateway.HealthDown
 			}
 		}
@@ -34,6 +40,11 @@ func (s *Server) health(context.Context) gateway.Health {
 	}
 	return h
 }
+
+var errExpired = errors.New("a certificate has expired: renew the files, which are read again by themselves")
+
+// ended reports whether a certificate's time, if there is one, is over.
+func ended(at, now time.Time) bool { return !at.IsZero() && now.After(at) }
 
 // brokersHealth is DOWN while one broker does not answer, because no pause can be placed then.
 func brokersHealth(status *reconcile.Status) gateway.Component {

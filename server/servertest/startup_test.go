@@ -55,19 +55,19 @@ func TestALedgerThatCannotBeUsed(t *testing.T) {
 			if err := os.WriteFile(path, content, 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, "restore it, or move it away"},
+		}, "move it away"},
 		"cut off": {func(t *testing.T, path string) {
 			t.Helper()
 			if err := os.Truncate(path, int64(len(read(t, path))/2)); err != nil {
 				t.Fatal(err)
 			}
-		}, "restore it, or move it away"},
+		}, "move it away"},
 		"another program's": {func(t *testing.T, path string) {
 			t.Helper()
 			if err := os.WriteFile(path, []byte("these are my notes\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, "restore it, or move it away"},
+		}, "move it away"},
 		"a newer layout": {func(t *testing.T, path string) {
 			t.Helper()
 			db, err := bbolt.Open(path, 0o600, nil)

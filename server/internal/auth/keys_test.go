@@ -228,7 +228,7 @@ func TestManyWaitForOne(t *testing.T) {
 		g := newGuard(t, p, Options{})
 		synctest.Wait()
 		p.set(second)
-		before := p.fetches() + 1 // The first is counted again after its delay.
+		before := p.fetches() + 1                               // The first is counted again after its delay.
 		p.fault(func(r *http.Request) (*http.Response, error) { // It takes its time, so that they are all there.
 			<-time.After(time.Second)
 			p.fault(nil)

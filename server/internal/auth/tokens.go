@@ -67,7 +67,7 @@ func (t *tokens) look(ctx context.Context) {
 	case err != nil && (before == nil || before.Error() != err.Error()):
 		t.log.ErrorContext(ctx, "the token file cannot be used: the tokens that were read before stay in use", "error", err)
 	case changed:
-		t.log.InfoContext(ctx, "tokens read again", "tokens", len(entries))
+		t.log.InfoContext(ctx, "the token file was read again", "count", len(entries))
 	case err == nil && before != nil:
 		t.log.InfoContext(ctx, "the token file holds again what is in use")
 	}

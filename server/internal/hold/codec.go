@@ -80,7 +80,7 @@ func decode(r Record) (State, error) {
 	return s, nil
 }
 
-const cure = "restore it, or move it away and start without holds: brokers stay as they are until somebody resumes"
+const cure = "move it away to start without holds: brokers stay as they are until somebody resumes, and a copy of earlier would bring back holds that were released"
 
 // sound reports whether the rules can have made a state, as far as the types do not say so already.
 func (s *State) sound() bool {

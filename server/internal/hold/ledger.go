@@ -148,6 +148,9 @@ func (l *Ledger) effective(now time.Time) (s State, due bool) {
 func (l *Ledger) Stale() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.readErr != nil && l.writeErr != nil && l.readErr.Error() == l.writeErr.Error() {
+		return l.readErr // What ails both is told once.
+	}
 	return errors.Join(l.readErr, l.writeErr)
 }
 

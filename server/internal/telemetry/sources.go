@@ -41,7 +41,7 @@ type Identity struct {
 
 // Certificate is a certificate and the authorities that others are checked with.
 type Certificate struct {
-	// Use is what it is for, in one word: "server", "brokers", "gateway", "etcd".
+	// Use is what it is for, in one word: "server", "zeebe", "etcd", "issuer", "oauth".
 	Use string
 	// NotBefore and NotAfter are those of the certificate, TrustNotAfter is when the first authority expires; zero where
 	// there is none.

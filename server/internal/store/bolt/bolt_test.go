@@ -161,8 +161,8 @@ func TestOthersFiles(t *testing.T) {
 	}{
 		"another program":  {put("members", "a", "b"), []string{"not a ledger", "store.path"}},
 		"a newer layout":   {put("ledger", "format", "2"), []string{"a newer exportgate wrote it", "format 2", "up to 1", "run that one"}},
-		"no format":        {put("ledger", "record", "x"), []string{"format", "restore it", "start without holds"}},
-		"a strange format": {put("ledger", "format", "one"), []string{"format", "one", "restore it"}},
+		"no format":        {put("ledger", "record", "x"), []string{"format", "move it away", "start without holds"}},
+		"a strange format": {put("ledger", "format", "one"), []string{"format", "one", "move it away"}},
 	} {
 		for _, freelist := range []bool{true, false} {
 			t.Run(name, func(t *testing.T) {

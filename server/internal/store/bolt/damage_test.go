@@ -41,7 +41,7 @@ func survive(t *testing.T, path string, data []byte) uint64 {
 	}
 	s, err := bolt.Open(path)
 	if err != nil {
-		checkDamaged(t, err, path, "restore it, or move it away and start without holds")
+		checkDamaged(t, err, path, "move it away to start without holds")
 		if !bytes.Equal(contents(t, path), data) {
 			t.Error("a damaged file was changed")
 		}
@@ -173,8 +173,8 @@ func TestCutOffWhileOpen(t *testing.T) {
 	}
 	for range 2 {
 		_, err := s.Read(t.Context())
-		checkDamaged(t, err, path, "restore it")
-		checkDamaged(t, s.Swap(t.Context(), record(3, 10)), path, "restore it")
+		checkDamaged(t, err, path, "move it away")
+		checkDamaged(t, s.Swap(t.Context(), record(3, 10)), path, "move it away")
 	}
 	if wrong := new(hold.DamagedError); !errors.As(<-ended, &wrong) {
 		t.Error("the watch went on")
@@ -183,5 +183,5 @@ func TestCutOffWhileOpen(t *testing.T) {
 		t.Errorf("close: %v", err)
 	}
 	_, err := bolt.Open(path)
-	checkDamaged(t, err, path, "restore it")
+	checkDamaged(t, err, path, "move it away")
 }

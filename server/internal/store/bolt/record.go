@@ -44,7 +44,7 @@ func sum(value []byte) uint32 {
 }
 
 // cure is what to do about a file that is damaged.
-const cure = "restore it, or move it away and start without holds: exporting stays as the brokers have it"
+const cure = "move it away to start without holds: exporting stays as the brokers have it, and a copy of earlier would bring back holds that were released"
 
 func unfit(what string) error { return errors.New(what + "; " + cure) }
 
