@@ -3,6 +3,7 @@ package zeebe
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"strconv"
 	"time"
@@ -63,16 +64,20 @@ const tracerName = "github.com/exportgate/exportgate/server/internal/zeebe"
 type observer struct {
 	told   func(operation, outcome string, took time.Duration)
 	tracer trace.Tracer
+	logger *slog.Logger
 }
 
-func newObserver(told func(operation, outcome string, took time.Duration), tracing trace.TracerProvider) *observer {
-	if told == nil {
-		told = func(string, string, time.Duration) {}
+func newObserver(o *Options) *observer {
+	made := &observer{told: o.Observe, logger: o.Logger}
+	if made.told == nil {
+		made.told = func(string, string, time.Duration) {}
 	}
+	tracing := o.Tracing
 	if tracing == nil {
 		tracing = noop.NewTracerProvider()
 	}
-	return &observer{told: told, tracer: tracing.Tracer(tracerName)}
+	made.tracer = tracing.Tracer(tracerName)
+	return made
 }
 
 // begin tells that a request begins, and what it returns how it ended. The request gets a span if it is a part of something
@@ -88,14 +93,31 @@ func (o *observer) begin(ctx context.Context, operation, name string, attributes
 		}
 	}
 	return ctx, func(err error) {
-		outcome := outcomeOf(err)
-		o.told(operation, outcome, time.Since(began))
+		outcome, took := outcomeOf(err), time.Since(began)
+		o.told(operation, outcome, took)
+		if o.logger.Enabled(ctx, slog.LevelDebug) {
+			o.log(ctx, operation, outcome, took, err, attributes())
+		}
 		if err != nil {
 			span.SetAttributes(semconv.ErrorTypeKey.String(outcome))
 			span.SetStatus(otelcodes.Error, err.Error())
 		}
 		span.End()
 	}
+}
+
+// log writes a line of a request, for who looks for what is wrong between this program and a broker.
+func (o *observer) log(ctx context.Context, operation, outcome string, took time.Duration, err error, attributes []attribute.KeyValue) {
+	line := []slog.Attr{slog.String("operation", operation), slog.String("outcome", outcome), slog.Duration("duration", took)}
+	for _, a := range attributes {
+		if a.Key == semconv.URLFullKey || a.Key == semconv.ServerAddressKey {
+			line = append(line, slog.String(string(a.Key), a.Value.AsString()))
+		}
+	}
+	if err != nil {
+		line = append(line, slog.String("error", err.Error()))
+	}
+	o.logger.LogAttrs(ctx, slog.LevelDebug, "request", line...)
 }
 
 // outcomeOf is what came of a request.

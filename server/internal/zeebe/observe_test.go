@@ -1,9 +1,11 @@
 package zeebe
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -116,9 +118,11 @@ func TestObserve(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var o observed
+			var log bytes.Buffer
 			b := newFakeBroker(t).old("EXPORTING")
 			c := newClient(t, func(opts *Options) {
 				opts.Observe, opts.RequestTimeout, opts.DiskPath = o.request, 300*time.Millisecond, "/data"
+				opts.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			}, b)
 			if strings.Contains(test.name, "change") || strings.Contains(test.name, "200") {
 				test.broker(b)
@@ -130,8 +134,16 @@ func TestObserve(t *testing.T) {
 				}
 			}
 			o.take()
+			log.Reset()
 			err := test.do(c, b)
 			got := o.take()
+			for _, request := range got {
+				operation, outcome, _ := strings.Cut(request, " ")
+				line := "msg=request operation=" + operation + " outcome=" + outcome + " duration="
+				if !strings.Contains(log.String(), line) || !strings.Contains(log.String(), " url.full="+b.address()) {
+					t.Errorf("the log has no line of %s: %s", request, log.String())
+				}
+			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("what is observed differs (-want +got):\n%s", diff)
 			}

@@ -102,8 +102,11 @@ var _ exporting.Cluster = (*Client)(nil)
 
 // New checks the options and returns a client. It speaks to nobody yet.
 func New(o Options) (*Client, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	c := &Client{
-		names: new(serverNames), observer: newObserver(o.Observe, o.Tracing),
+		names: new(serverNames), observer: newObserver(&o),
 		close:   func() error { return nil },
 		timeout: o.RequestTimeout,
 		allow:   o.AllowSoftToHard,
@@ -117,9 +120,6 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("zeebe.request-timeout: %s is negative", o.RequestTimeout)
 	case o.RequestTimeout == 0:
 		c.timeout = defaultRequestTimeout
-	}
-	if c.logger == nil {
-		c.logger = slog.New(slog.DiscardHandler)
 	}
 	if err := c.counts.check(); err != nil {
 		return nil, err
