@@ -35,6 +35,7 @@ type Provider struct {
 	handler http.Handler
 	done    chan struct{}
 	asked   map[string]int // requests, by path
+	instead http.Handler   // answers in its place; nil where it answers itself
 }
 
 // Claims are what a token says.
@@ -74,8 +75,12 @@ func New(t *testing.T) *Provider {
 	p.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.asked[r.URL.Path]++
+		answers := p.instead
 		p.mu.Unlock()
-		provider.ServeHTTP(w, r)
+		if answers == nil {
+			answers = provider
+		}
+		answers.ServeHTTP(w, r)
 	})
 	t.Cleanup(func() { p.Leave(t) })
 	return p
@@ -124,6 +129,13 @@ func (p *Provider) Leave(t *testing.T) {
 	}
 	<-p.done
 	p.server = nil
+}
+
+// Misbehave lets something else answer whatever it is asked; nil lets it answer again.
+func (p *Provider) Misbehave(instead http.Handler) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.instead = instead
 }
 
 // Rotate signs with a new key from now on. The old one is forgotten: what it has signed is not valid any more.
