@@ -142,6 +142,10 @@ func TestForeignHostsLearnNothing(t *testing.T) {
 			t.Errorf("%s %s was told as %q, want %q", test.method, test.path, seen, test.want)
 		}
 	}
+	below := openDoor(t, &fake{}, Options{Loopback: true, Refused: refused.add, BasePath: "/actuator"})
+	if ask(t, below, "GET", "/favicon.ico", "evil.example:9600"); refused.last() != "unknown PermissionDenied host" {
+		t.Error("what is asked for outside the base path was told as what is at its root")
+	}
 	if got := send(t, http.MethodGet, d.url+"/exporting", nil, "Host", "ignored"); got.code != http.StatusOK {
 		t.Errorf("a request by address answered %d", got.code)
 	}

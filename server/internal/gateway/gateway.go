@@ -208,8 +208,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	announceEnd(w, r)
 
 	path, inside := h.below(r.URL.EscapedPath())
-	rt, found := h.route(path, r)
-	found = found && inside
+	var rt route
+	found := false
+	if inside {
+		rt, found = h.route(path, r)
+	}
 	if st := h.hosts.check(r); st != nil {
 		h.turnAway(w, r, rt, http.StatusMisdirectedRequest, st)
 		return
