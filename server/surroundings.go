@@ -8,11 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/reflection/grpc_reflection_v1"
-
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 	"github.com/exportgate/exportgate/server/internal/audit"
+	"github.com/exportgate/exportgate/server/internal/auth"
 	"github.com/exportgate/exportgate/server/internal/certs"
 	"github.com/exportgate/exportgate/server/internal/hold"
 	"github.com/exportgate/exportgate/server/internal/logging"
@@ -39,7 +37,7 @@ func (s *Server) surround(ctx context.Context, cfg *Config, log *slog.Logger) er
 	s.levels, s.log = logging.Of(log)
 	var err error
 	if s.metrics, err = telemetry.New(telemetry.Options{
-		Methods: methods(), Refusals: refusals(), Guard: guardWord(cfg), Version: cfg.Build.Version, Commit: cfg.Build.Commit, Logger: s.log,
+		Methods: auth.Operations(), Refusals: refusals(), Guard: guardWord(cfg), Version: cfg.Build.Version, Commit: cfg.Build.Commit, Logger: s.log,
 	}); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
@@ -180,17 +178,6 @@ func (o observers) Event(e reconcile.Event) {
 		return
 	}
 	o.audit.Event(audit.Own{Kind: kind, Message: e.Message, Hold: e.Hold})
-}
-
-// methods are the operations that calls are told apart by.
-func methods() []string {
-	return []string{
-		exportgatev1.ExportingService_Pause_FullMethodName, exportgatev1.ExportingService_Resume_FullMethodName,
-		exportgatev1.ExportingService_GetStatus_FullMethodName, exportgatev1.ExportingService_WatchStatus_FullMethodName,
-		grpc_health_v1.Health_Check_FullMethodName, grpc_health_v1.Health_Watch_FullMethodName, grpc_health_v1.Health_List_FullMethodName,
-		grpc_reflection_v1.ServerReflection_ServerReflectionInfo_FullMethodName,
-		"GET /", "GET /health", "GET /info", "GET /prometheus", "GET /loggers", "POST /loggers", "GET /openapi",
-	}
 }
 
 // refusals are the reasons that calls are turned away for before the service sees them.

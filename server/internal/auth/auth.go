@@ -51,13 +51,14 @@ type Guard struct {
 	tokens       *tokens // nil where there are none
 	issuer       *issuer // nil where no JWT is taken
 	roles        roles
+	permissions  map[string]permission
 	maxTTL       time.Duration
 }
 
 // New reads the token file and the roles. An error names the line or the entry. It waits for nobody: that the issuer does
 // not answer is no error.
 func New(o Options) (*Guard, error) {
-	g := &Guard{certificates: o.Certificates, maxTTL: o.HolderMaxTTL}
+	g := &Guard{certificates: o.Certificates, permissions: permissions(), maxTTL: o.HolderMaxTTL}
 	var err error
 	if g.roles, err = parseRoles(o.Roles); err != nil {
 		return nil, err
@@ -111,6 +112,9 @@ func (g *Guard) Run(ctx context.Context) error {
 // Open reports that nothing proves who calls, so that everybody is an operator.
 func (g *Guard) Open() bool { return !g.certificates && g.tokens == nil && g.issuer == nil }
 
+// Public reports whether an operation is open to everybody, whoever proves what. Those are the questions of probes.
+func (g *Guard) Public(operation string) bool { return g.permissions[operation].open }
+
 // State is how up to date the guard is, for health and metrics.
 type State struct {
 	// Tokens is how many static tokens there are; TokensErr is why the file as it is now is not in use, nil where it is.
@@ -136,13 +140,13 @@ func (g *Guard) State() State {
 }
 
 // Admit finds out who calls and whether the caller may do what it asks for. The operation is the full name of a gRPC method,
-// or what only HTTP has as a method and the path below the base path ("GET /prometheus"). The request is the gRPC method's
+// or for what only HTTP has a method and the endpoint's path below the base path ("GET /prometheus"): one of [Operations]. The request is the gRPC method's
 // message, where it is known by then; it is nil for a stream and for HTTP.
 //
 // It fails with an [*UnauthenticatedError], an [*UnavailableError], or a [*DeniedError], with which the caller is returned
 // too. Where an operation is open to everybody the credentials are not looked at, and the caller may do nothing.
 func (g *Guard) Admit(ctx context.Context, c Credentials, operation string, request any) (caller.Caller, error) {
-	needs := permissionOf(operation)
+	needs := g.permissions[operation]
 	if needs.open && !g.Open() {
 		return caller.Caller{}, nil
 	}
@@ -173,7 +177,7 @@ func (g *Guard) authenticate(ctx context.Context, c Credentials) (caller.Caller,
 		err = unauthenticated("none was sent")
 	}
 	if err != nil {
-		return caller.Caller{}, withChallenge(err, len(c.Authorization) > 0)
+		return caller.Caller{}, err
 	}
 	who := caller.Caller{Name: id.names[0], Role: g.roles.of(id)}
 	if who.Role == caller.Holder {

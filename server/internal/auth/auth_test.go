@@ -72,16 +72,8 @@ func TestAuthenticate(t *testing.T) {
 				if got := why(t, err); who.Name != test.name || (got == "") != (test.why == "") || !strings.Contains(got, test.why) {
 					t.Errorf("caller %+v, refused because %q, want %q", who, got, test.why)
 				}
-				refused, is := errors.AsType[*UnauthenticatedError](err)
-				if !is {
-					return
-				}
-				if refused.Error() != (&UnauthenticatedError{}).Error() {
+				if refused, is := errors.AsType[*UnauthenticatedError](err); is && refused.Error() != (&UnauthenticatedError{}).Error() {
 					t.Errorf("it tells: %v", err)
-				}
-				if sent := strings.HasSuffix(refused.Challenge, `, error="invalid_token"`); sent != (test.headers != nil) ||
-					!strings.HasPrefix(refused.Challenge, `Bearer realm="exportgate"`) {
-					t.Errorf("challenge %s", refused.Challenge)
 				}
 			})
 		})

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,8 +12,6 @@ import (
 type UnauthenticatedError struct {
 	// Why is the reason, for logs. It has nothing of a credential in it.
 	Why string
-	// Challenge is the value for WWW-Authenticate.
-	Challenge string
 }
 
 // Error is what the caller may know.
@@ -23,17 +20,6 @@ func (e *UnauthenticatedError) Error() string {
 }
 
 func unauthenticated(why string) *UnauthenticatedError { return &UnauthenticatedError{Why: why} }
-
-// withChallenge adds to a refusal how to ask again. One for whom a token was sent says so (RFC 6750, section 3.1).
-func withChallenge(err error, sent bool) error {
-	if e, is := errors.AsType[*UnauthenticatedError](err); is {
-		e.Challenge = `Bearer realm="exportgate"`
-		if sent {
-			e.Challenge += `, error="invalid_token"`
-		}
-	}
-	return err
-}
 
 // DeniedError refuses what a caller may not do.
 type DeniedError struct {

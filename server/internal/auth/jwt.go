@@ -40,8 +40,9 @@ func Algorithms() []string {
 type issuer struct {
 	JWT
 
-	keys   *keys
-	config oidc.Config
+	keys       *keys
+	config     oidc.Config
+	algorithms []jose.SignatureAlgorithm
 }
 
 func newIssuer(o JWT, log *slog.Logger) (*issuer, error) {
@@ -51,14 +52,16 @@ func newIssuer(o JWT, log *slog.Logger) (*issuer, error) {
 	if len(o.Algorithms) == 0 {
 		o.Algorithms = Algorithms()
 	}
+	algorithms := make([]jose.SignatureAlgorithm, 0, len(o.Algorithms))
 	for _, algorithm := range o.Algorithms {
 		if !slices.Contains(Algorithms(), algorithm) {
 			return nil, fmt.Errorf("auth.jwt.algorithms: %q is not one of %q", algorithm, Algorithms())
 		}
+		algorithms = append(algorithms, jose.SignatureAlgorithm(algorithm))
 	}
 	// Audience and times are checked here: of the first there may be several, and the library's leeway is not ours.
 	config := oidc.Config{SupportedSigningAlgs: o.Algorithms, SkipClientIDCheck: true, SkipExpiryCheck: true}
-	return &issuer{JWT: o, keys: newKeys(o, log), config: config}, nil
+	return &issuer{JWT: o, keys: newKeys(o, log), config: config, algorithms: algorithms}, nil
 }
 
 // identify is whose a JWT is. Errors have nothing of it in them.
@@ -94,11 +97,7 @@ func (s *signature) VerifySignature(ctx context.Context, token string) ([]byte, 
 }
 
 func (s *signature) verify(ctx context.Context, token string) ([]byte, identity, error) {
-	algorithms := make([]jose.SignatureAlgorithm, len(s.Algorithms))
-	for i, algorithm := range s.Algorithms {
-		algorithms[i] = jose.SignatureAlgorithm(algorithm)
-	}
-	parsed, err := jose.ParseSignedCompact(token, algorithms)
+	parsed, err := jose.ParseSignedCompact(token, s.algorithms)
 	if err != nil {
 		return nil, identity{}, unauthenticated(otherForm)
 	}
@@ -122,7 +121,7 @@ func (i *issuer) read(payload []byte, now time.Time) (identity, error) {
 	if said["iss"] != i.Issuer {
 		return identity{}, unauthenticated("the JWT is of another issuer")
 	}
-	if !i.isAudience(said["aud"]) {
+	if !slices.ContainsFunc(i.Audience, func(name string) bool { return claims(said, "aud", name) }) {
 		return identity{}, unauthenticated("the JWT is for another audience")
 	}
 	switch expires, known := instant(said["exp"]); {
@@ -142,12 +141,6 @@ func (i *issuer) read(payload []byte, now time.Time) (identity, error) {
 	}
 	name := prefixJWT + i.Issuer + "#" + subject
 	return identity{names: []string{name}, claims: said}, checkName(name)
-}
-
-// isAudience reports whether a claim names this service: a word, or a list with it.
-func (i *issuer) isAudience(claim any) bool {
-	said := map[string]any{"aud": claim}
-	return slices.ContainsFunc(i.Audience, func(name string) bool { return claims(said, "aud", name) })
 }
 
 // instant is what a claim says in seconds since 1970.

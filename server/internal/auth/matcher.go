@@ -22,6 +22,9 @@ const (
 	prefixClaim   = "claim:"
 )
 
+// everybody is the entry that matches whoever is authenticated.
+const everybody = "*"
+
 // kind is what an entry of a role looks at.
 type kind uint8
 
@@ -46,17 +49,16 @@ type matcher struct {
 	claim string
 }
 
-// parseMatcher parses an entry. Errors do not repeat it.
-func parseMatcher(text string) (matcher, error) {
-	m := matcher{text: text, value: text}
-	if text == "*" {
-		return m, nil
-	}
-	for _, known := range []struct {
-		prefix string
-		kind   kind
-		parse  func(*matcher, string) error
-	}{
+// form is how an entry of a kind is written.
+type form struct {
+	prefix string
+	kind   kind
+	parse  func(m *matcher, rest string) error
+}
+
+// forms are those of all entries but *.
+func forms() []form {
+	return []form{
 		{prefixToken, kindToken, (*matcher).parseToken},
 		{prefixSPIFFE, kindSPIFFE, (*matcher).parseSPIFFE},
 		{prefixDNS, kindDNS, (*matcher).parseDNS},
@@ -64,7 +66,16 @@ func parseMatcher(text string) (matcher, error) {
 		{prefixSubject, kindSubject, (*matcher).parseSubject},
 		{prefixJWT, kindJWT, (*matcher).parseJWT},
 		{prefixClaim, kindClaim, (*matcher).parseClaim},
-	} {
+	}
+}
+
+// parseMatcher parses an entry. Errors do not repeat it.
+func parseMatcher(text string) (matcher, error) {
+	m := matcher{text: text, value: text}
+	if text == everybody {
+		return m, nil
+	}
+	for _, known := range forms() {
 		rest, is := strings.CutPrefix(text, known.prefix)
 		if !is {
 			continue

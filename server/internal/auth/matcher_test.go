@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +81,29 @@ func TestEntriesThatSayNothing(t *testing.T) {
 		_, err := parseRoles(Roles{Holder: []string{"token:fine", entry}})
 		if err == nil || !strings.HasPrefix(err.Error(), "auth.roles.holder: \"") {
 			t.Errorf("%q: error %v", entry, err)
+		}
+	}
+}
+
+func TestSplitEntries(t *testing.T) {
+	tests := []struct {
+		list string
+		want []string
+	}{
+		{"*", []string{"*"}},
+		{" token:a , dns:b ", []string{"token:a", "dns:b"}},
+		{"subject:CN=a, O=b,L=c,claim:groups=x,*", []string{"subject:CN=a, O=b,L=c", "claim:groups=x", "*"}},
+		{"subject:CN=a,subject:CN=b,O=c", []string{"subject:CN=a", "subject:CN=b,O=c"}},
+		{"token:a,O=b", nil},
+		{"token:a,", nil},
+		{"", nil},
+		{"dns:*.example.org", nil},
+		{"spiffe:a", nil},
+	}
+	for _, test := range tests {
+		got, err := SplitEntries(test.list)
+		if !slices.Equal(got, test.want) || (err == nil) != (test.want != nil) {
+			t.Errorf("%q: %q, %v", test.list, got, err)
 		}
 	}
 }

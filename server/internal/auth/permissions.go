@@ -1,7 +1,8 @@
 package auth
 
 import (
-	"strings"
+	"maps"
+	"slices"
 
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
@@ -23,40 +24,36 @@ type permission struct {
 	holder func(request any) string
 }
 
-// permissionOf is the table: every operation that there is, and what it needs. What is not here is allowed to nobody, so that
+// permissions is the table: every operation that there is, and what it needs. What is not here is allowed to nobody, so that
 // a method which is added to the service is refused until somebody has thought of who may call it. Whose a hold is, is not
 // decided here but in the ledger, in the step that would change it.
-func permissionOf(operation string) permission {
+func permissions() map[string]permission {
 	open, viewer, operator := permission{open: true}, permission{role: caller.Viewer}, permission{role: caller.Operator}
-	switch operation {
-	case exportgatev1.ExportingService_Pause_FullMethodName:
-		return permission{role: caller.Holder, holder: holderPauses}
-	case exportgatev1.ExportingService_Resume_FullMethodName:
-		return permission{role: caller.Holder, holder: holderResumes}
-	case exportgatev1.ExportingService_GetStatus_FullMethodName, exportgatev1.ExportingService_WatchStatus_FullMethodName:
-		return viewer
-	// Probes have no credentials, and learn nothing but whether the server serves.
-	case grpc_health_v1.Health_Check_FullMethodName, grpc_health_v1.Health_Watch_FullMethodName, grpc_health_v1.Health_List_FullMethodName:
-		return open
-	case grpc_reflection_v1.ServerReflection_ServerReflectionInfo_FullMethodName,
-		grpc_reflection_v1alpha.ServerReflection_ServerReflectionInfo_FullMethodName:
-		return viewer
+	return map[string]permission{
+		exportgatev1.ExportingService_Pause_FullMethodName:       {role: caller.Holder, holder: holderPauses},
+		exportgatev1.ExportingService_Resume_FullMethodName:      {role: caller.Holder, holder: holderResumes},
+		exportgatev1.ExportingService_GetStatus_FullMethodName:   viewer,
+		exportgatev1.ExportingService_WatchStatus_FullMethodName: viewer,
+		// Probes have no credentials, and learn nothing but whether the server serves.
+		grpc_health_v1.Health_Check_FullMethodName: open,
+		grpc_health_v1.Health_Watch_FullMethodName: open,
+		grpc_health_v1.Health_List_FullMethodName:  open,
+		"GET /health": open,
+
+		grpc_reflection_v1.ServerReflection_ServerReflectionInfo_FullMethodName:      viewer,
+		grpc_reflection_v1alpha.ServerReflection_ServerReflectionInfo_FullMethodName: viewer,
+
+		"GET /":           viewer,
+		"GET /info":       viewer,
+		"GET /prometheus": viewer,
+		"GET /openapi":    viewer,
+		"GET /loggers":    viewer,
+		"POST /loggers":   operator,
 	}
-	switch method, path, _ := strings.Cut(operation, " "); {
-	case operation == "GET /":
-		return viewer
-	case method == "GET" && within(path, "/health"):
-		return open
-	case method == "GET" && (path == "/info" || path == "/prometheus" || within(path, "/loggers") || within(path, "/openapi")):
-		return viewer
-	case method == "POST" && within(path, "/loggers"):
-		return operator
-	}
-	return permission{}
 }
 
-// within reports whether a path is another, or below it.
-func within(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
+// Operations are all that there are, in alphabetical order, as [Guard.Admit] takes them.
+func Operations() []string { return slices.Sorted(maps.Keys(permissions())) }
 
 // refuses is why a caller may not do what it asks for, and what to do instead; "" if it may.
 func (p permission) refuses(who caller.Caller, request any) string {

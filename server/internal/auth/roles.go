@@ -2,6 +2,8 @@ package auth
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/exportgate/exportgate/server/internal/caller"
 )
@@ -22,6 +24,31 @@ type Roles struct{ Viewer, Holder, Operator []string }
 
 // roles are the matchers of all roles, the highest role first.
 type roles []matcher
+
+// SplitEntries takes a list of entries apart that are separated by commas, and checks them. A subject has commas itself: what
+// follows one belongs to it, unless that begins as an entry does. An error quotes the entry.
+func SplitEntries(list string) ([]string, error) {
+	var entries []string
+	for part := range strings.SplitSeq(list, ",") {
+		last := len(entries) - 1
+		if last >= 0 && strings.HasPrefix(entries[last], prefixSubject) && !begins(strings.TrimSpace(part)) {
+			entries[last] += "," + part
+		} else {
+			entries = append(entries, strings.TrimSpace(part))
+		}
+	}
+	for _, text := range entries {
+		if _, err := parseMatcher(text); err != nil {
+			return nil, fmt.Errorf("%q: %w", text, err)
+		}
+	}
+	return entries, nil
+}
+
+// begins reports whether a text begins as an entry does.
+func begins(text string) bool {
+	return text == everybody || slices.ContainsFunc(forms(), func(f form) bool { return strings.HasPrefix(text, f.prefix) })
+}
 
 // parseRoles parses all entries. Errors quote them.
 func parseRoles(r Roles) (roles, error) {

@@ -82,7 +82,7 @@ func (c *Chain) admit(ctx context.Context, request any, stream bool) (_ context.
 // cannot ask for that without end. Probes have none: they come from one address for all, and must not fail because of
 // others.
 func (c *Chain) enter(ctx context.Context, reported *call, request any, stream bool) (leave func(), err error) {
-	if isProbe(reported.operation) {
+	if c.options.Guard.Public(reported.operation) {
 		reported.who, err = c.options.Guard.Admit(ctx, credentialsOf(ctx, reported.address), reported.operation, request)
 		return func() {}, err
 	}
@@ -104,12 +104,6 @@ func (c *Chain) enter(ctx context.Context, reported *call, request any, stream b
 	}
 	idle := limits.Busy(reported.outside) //nolint:contextcheck // It is that of the connection, and only looked into.
 	return func() { idle(); end() }, nil
-}
-
-// isProbe reports whether an operation is a question for health, which is open to everybody.
-func isProbe(operation string) bool {
-	return strings.HasPrefix(operation, "/grpc.health.v1.Health/") || operation == "GET /health" ||
-		strings.HasPrefix(operation, "GET /health/")
 }
 
 // identify asks the guard, unless too many invalid credentials came from where this one comes from.

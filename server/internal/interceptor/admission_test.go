@@ -383,18 +383,3 @@ func TestRefusalsAreBounded(t *testing.T) {
 		t.Errorf("1000 refused calls have %d lines, want some", n)
 	}
 }
-
-// TestProbesAreOpen proves that what has no limits here is what the guard lets in without a credential, and nothing else.
-func TestProbesAreOpen(t *testing.T) {
-	guard, _ := lock(t)
-	for _, operation := range []string{
-		check, grpc_health_v1.Health_Watch_FullMethodName, grpc_health_v1.Health_List_FullMethodName, "GET /health", "GET /health/readiness",
-		"GET /healthy", "POST /health", "GET /", "GET /info", "GET /prometheus", "GET /loggers", pause, resume, getStatus,
-		exportgatev1.ExportingService_WatchStatus_FullMethodName, "unknown", "",
-	} {
-		_, err := guard.Admit(t.Context(), auth.Credentials{}, operation, nil)
-		if open := err == nil; open != isProbe(operation) {
-			t.Errorf("%q is open: %t, and has no limits: %t", operation, open, isProbe(operation))
-		}
-	}
-}
