@@ -1,6 +1,11 @@
 package server
 
-import "time"
+import (
+	"strings"
+	"time"
+
+	"github.com/exportgate/exportgate/server/internal/auth"
+)
 
 // accessKeys are who may call, how often, and what is remembered of it.
 func accessKeys() []Key {
@@ -23,7 +28,7 @@ func accessKeys() []Key {
 			set: into(func(c *Config) *[]string { return &c.Auth.JWT.Audience }, parseWords),
 		},
 		{
-			Name: "auth.jwt.algorithms", Default: "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA",
+			Name: "auth.jwt.algorithms", Default: strings.Join(auth.Algorithms(), ","),
 			Doc: "Signatures that are taken, separated by commas. None that is made with a shared secret is possible.",
 			set: into(func(c *Config) *[]string { return &c.Auth.JWT.Algorithms }, parseAlgorithms),
 		},
@@ -41,17 +46,17 @@ func accessKeys() []Key {
 			Name: "auth.roles.viewer",
 			Doc: "Who may look at the status and metrics, separated by commas: `token:NAME`, `spiffe://DOMAIN/PATH` (`/*` at its end is every path " +
 				"below), `dns:NAME`, `email:ADDRESS`, `subject:DN`, `jwt:ISSUER#SUBJECT`, `claim:NAME=VALUE` of a JWT, or `*` for everybody who is authenticated.",
-			set: into(func(c *Config) *[]string { return &c.Auth.Viewers }, parseMatchers),
+			set: into(func(c *Config) *[]string { return &c.Auth.Viewers }, auth.SplitEntries),
 		},
 		{
 			Name: "auth.roles.holder",
 			Doc:  "Who may also place, renew and release named holds of their own.",
-			set:  into(func(c *Config) *[]string { return &c.Auth.Holders }, parseMatchers),
+			set:  into(func(c *Config) *[]string { return &c.Auth.Holders }, auth.SplitEntries),
 		},
 		{
 			Name: "auth.roles.operator",
 			Doc:  "Who may do everything: the anonymous hold, other people's holds, `force`, log levels.",
-			set:  into(func(c *Config) *[]string { return &c.Auth.Operators }, parseMatchers),
+			set:  into(func(c *Config) *[]string { return &c.Auth.Operators }, auth.SplitEntries),
 		},
 		{
 			Name: "auth.holder-max-ttl", Default: "24h",

@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/exportgate/exportgate/server/internal/auth"
+	"github.com/exportgate/exportgate/server/internal/gateway"
 )
 
 // mostLimit is more than anybody needs who wants a limit at all.
@@ -50,7 +53,7 @@ func parseProtocols(text string) (uint16, error) {
 }
 
 func parseEndpointIDs(text string) ([]string, error) {
-	known := []string{"*", "exporting", "health", "info", "loggers", "openapi", "prometheus"}
+	known := append([]string{"*"}, gateway.EndpointIDs()...)
 	return parseList(text, func(id string) error {
 		if !slices.Contains(known, id) {
 			return fmt.Errorf("%q is not one of %q", id, known)
@@ -93,9 +96,8 @@ func parseWords(text string) ([]string, error) {
 	})
 }
 
-// parseAlgorithms takes signatures that are made with a private key, which the issuer alone has.
 func parseAlgorithms(text string) ([]string, error) {
-	known := []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+	known := auth.Algorithms()
 	return parseList(text, func(algorithm string) error {
 		if !slices.Contains(known, algorithm) {
 			return fmt.Errorf("%q is not one of %q", algorithm, known)
@@ -112,27 +114,6 @@ func parseSkew(text string) (time.Duration, error) {
 		return 0, nil
 	}
 	return parseBetween(text, shortest, longestSkew)
-}
-
-// matcherStart is how an item of a list of matchers begins; the commas of a subject are followed by other words.
-var matcherStart = regexp.MustCompile(`^(token|spiffe|dns|email|subject|jwt|claim):|^\*$`)
-
-// parseMatchers takes a list of matchers, whose subjects have commas themselves. What they mean is for the package that
-// matches.
-func parseMatchers(text string) ([]string, error) {
-	var matchers []string
-	for part := range strings.SplitSeq(text, ",") {
-		switch trimmed := strings.TrimSpace(part); {
-		case matcherStart.MatchString(trimmed):
-			matchers = append(matchers, trimmed)
-		case len(matchers) > 0 && strings.HasPrefix(matchers[len(matchers)-1], "subject:"):
-			matchers[len(matchers)-1] += "," + part
-		default:
-			return nil, fmt.Errorf("%q does not say who is meant: write token:NAME, spiffe://DOMAIN/PATH, dns:NAME, email:ADDRESS, subject:DN, "+
-				"jwt:ISSUER#SUBJECT, claim:NAME=VALUE or *", trimmed)
-		}
-	}
-	return matchers, nil
 }
 
 func parseAuditPath(text string) (string, error) {
