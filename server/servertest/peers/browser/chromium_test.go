@@ -19,7 +19,7 @@ const (
 )
 
 // patience is how long a browser may take for everything that a test does with it.
-const patience = 4 * time.Minute
+const patience = 8 * time.Minute
 
 // tab is a tab of a browser, and the test that looks at it.
 type tab struct {

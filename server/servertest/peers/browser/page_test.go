@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -68,13 +69,14 @@ func listen(b tab) *complaints {
 }
 
 // fetch is what the server answers to a client that is no browser.
-func fetch(t *testing.T, url string) string {
+func fetch(t *testing.T, url string, headers http.Header) string {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	maps.Copy(request.Header, headers)
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +95,7 @@ func operations(t *testing.T, base string) []string {
 		BasePath string
 		Paths    map[string]map[string]any
 	}
-	if err := json.Unmarshal([]byte(fetch(t, base+"/openapi")), &document); err != nil {
+	if err := json.Unmarshal([]byte(fetch(t, base+"/openapi", nil)), &document); err != nil {
 		t.Fatal(err)
 	}
 	var all []string
