@@ -15,6 +15,9 @@ GOLANGCI_LINT_VERSION := v2.15.0
 # What the protos must not break; empty skips nothing: there is then nothing to compare with.
 BUF_BREAKING_AGAINST ?= .git\#branch=main
 
+# What is generated and committed.
+GENERATED := gen server/internal/gateway/openapi/generated
+
 # Modules beside the main one: what only tests need, and too heavy for everybody's go.sum.
 NESTED := server/internal/store/etcd/etcdtest server/servertest/peers
 
@@ -52,14 +55,14 @@ breaking: $(BIN)/buf ## Fail if the protos break clients of the main branch
 	buf breaking --against '$(BUF_BREAKING_AGAINST)'
 
 .PHONY: generate
-generate: $(BIN)/buf ## Generate gen/ anew
+generate: $(BIN)/buf ## Generate code and the description of the API anew
 	buf generate
 
 .PHONY: check
-check: ## Fail if gen/ or go.mod is not what their sources say
-	@before=$$(cat $$(git ls-files gen) | sha256sum); $(MAKE) generate; \
-	test "$$before" = "$$(cat $$(git ls-files --cached --others --exclude-standard gen) | sha256sum)" || \
-		{ echo 'gen/ is stale: run make generate and commit what changed' >&2; git status --short gen >&2; exit 1; }
+check: ## Fail if what is generated, or go.mod, is not what their sources say
+	@before=$$(cat $$(git ls-files $(GENERATED)) | sha256sum); $(MAKE) generate; \
+	test "$$before" = "$$(cat $$(git ls-files --cached --others --exclude-standard $(GENERATED)) | sha256sum)" || \
+		{ echo 'what is generated is stale: run make generate and commit what changed' >&2; git status --short $(GENERATED) >&2; exit 1; }
 	go mod tidy -diff
 	@for module in $(NESTED); do (cd $$module && set -x && go mod tidy -diff); done
 

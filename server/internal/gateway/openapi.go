@@ -10,10 +10,9 @@ import (
 	"strings"
 )
 
-// generatedDocument is what the generator makes of the contract, a copy of gen/exportgate.swagger.json: the folder of
-// generated files is emptied before they are generated anew, so that nothing there can embed it.
+// generatedDocument is what the generator makes of the contract (buf.gen.yaml).
 //
-//go:embed openapi/exportgate.swagger.json
+//go:embed openapi/generated/exportgate.swagger.json
 var generatedDocument []byte
 
 // documentOverlay is what the generator cannot know: the answers' form over HTTP, their statuses, examples, and the

@@ -1,14 +1,12 @@
 package gateway
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/xml"
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,17 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 )
-
-// TestGeneratedDocumentIsCurrent proves that the copy which the program carries is what the generator made.
-func TestGeneratedDocumentIsCurrent(t *testing.T) {
-	made, err := os.ReadFile("../../../gen/exportgate.swagger.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(made, generatedDocument) {
-		t.Error("the copy is stale: cp gen/exportgate.swagger.json server/internal/gateway/openapi/")
-	}
-}
 
 // routeOf is where the test's map of paths has a path of the document.
 func routeOf(path string) string {
