@@ -49,7 +49,7 @@ func RunDev(ctx context.Context, cfg *Config, dev DevOptions, log *slog.Logger) 
 	}
 	stop.onStop("embedded cluster", func(context.Context) error { return cluster.Close() })
 	if dev.ControlAddress != "" {
-		if err := serveControl(ctx, &stop, dev.ControlAddress, cluster.Control(), log); err != nil {
+		if dev.ControlAddress, err = serveControl(ctx, &stop, dev.ControlAddress, cluster.Control(), log); err != nil {
 			return err
 		}
 	}
@@ -71,14 +71,15 @@ func RunDev(ctx context.Context, cfg *Config, dev DevOptions, log *slog.Logger) 
 	return s.Run(ctx)
 }
 
-// serveControl serves the page that makes trouble. It has no authentication, so it must stay on this machine.
-func serveControl(ctx context.Context, stop *lifecycle, address string, page http.Handler, log *slog.Logger) error {
+// serveControl serves the page that makes trouble, and returns where: the port may have been any. It has no authentication,
+// so it must stay on this machine.
+func serveControl(ctx context.Context, stop *lifecycle, address string, page http.Handler, log *slog.Logger) (string, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("control address: %w; choose another with --control-address, or none with an empty one", err)
+		return "", fmt.Errorf("control address: %w; choose another with --control-address, or none with an empty one", err)
 	}
 	if tcp, ok := l.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
-		return errors.Join(fmt.Errorf("control address %s is not a loopback address, and the page has no authentication", address),
+		return "", errors.Join(fmt.Errorf("control address %s is not a loopback address, and the page has no authentication", address),
 			l.Close())
 	}
 	server := &http.Server{
@@ -94,7 +95,7 @@ func serveControl(ctx context.Context, stop *lifecycle, address string, page htt
 		<-done
 		return err
 	})
-	return nil
+	return l.Addr().String(), nil
 }
 
 // welcome tells what runs where, and what to type.
