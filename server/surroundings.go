@@ -96,31 +96,39 @@ func (s *surroundings) ledgerObservers() []hold.Observer {
 // and towards the identity providers of callers and of the gateway. Each is nil where none are given.
 type tlsFiles struct {
 	doors, zeebe, etcd, issuer, oauth *certs.Source
+
+	given []givenFiles // those that are not nil
+}
+
+// givenFiles are files of TLS by what metrics and health call their use.
+type givenFiles struct {
+	use    string
+	source *certs.Source
 }
 
 // openFiles reads the files of TLS, and keeps them up to date.
 func (s *Server) openFiles(cfg *Config) error {
-	for _, use := range []struct {
-		name   string
-		files  TLSFiles
-		source **certs.Source
+	for _, each := range []struct {
+		use, key string
+		files    TLSFiles
+		source   **certs.Source
 	}{
-		{"server.ssl", cfg.SSL.Files, &s.files.doors},
-		{"zeebe.tls", cfg.Zeebe.TLS, &s.files.zeebe},
-		{"store.etcd.tls", cfg.Store.Etcd.TLS, &s.files.etcd},
-		{"auth.jwt.ca", TLSFiles{CA: cfg.Auth.JWT.CA}, &s.files.issuer},
-		{"zeebe.oauth.ca", TLSFiles{CA: cfg.Zeebe.OAuth.CA}, &s.files.oauth},
+		{"server", "server.ssl", cfg.SSL.Files, &s.files.doors},
+		{"zeebe", "zeebe.tls", cfg.Zeebe.TLS, &s.files.zeebe},
+		{"etcd", "store.etcd.tls", cfg.Store.Etcd.TLS, &s.files.etcd},
+		{"issuer", "auth.jwt.ca", TLSFiles{CA: cfg.Auth.JWT.CA}, &s.files.issuer},
+		{"oauth", "zeebe.oauth.ca", TLSFiles{CA: cfg.Zeebe.OAuth.CA}, &s.files.oauth},
 	} {
-		if use.files == (TLSFiles{}) {
+		if each.files == (TLSFiles{}) {
 			continue
 		}
-		source, err := certs.Open(use.files.files(),
-			certs.Options{Name: use.name, Logger: s.part("certs")})
+		source, err := certs.Open(each.files.files(), certs.Options{Name: each.key, Logger: s.part("certs")})
 		if err != nil {
-			return fmt.Errorf("%s: %w", use.name, err)
+			return fmt.Errorf("%s: %w", each.key, err)
 		}
-		*use.source = source
-		s.start(use.name, source.Run)
+		*each.source = source
+		s.files.given = append(s.files.given, givenFiles{each.use, source})
+		s.start(each.key, source.Run)
 	}
 	return nil
 }
@@ -128,16 +136,10 @@ func (s *Server) openFiles(cfg *Config) error {
 // certificates is what metrics and health tell of the files.
 func (f *tlsFiles) certificates() []telemetry.Certificate {
 	var told []telemetry.Certificate
-	for _, use := range []struct {
-		name   string
-		source *certs.Source
-	}{{"server", f.doors}, {"zeebe", f.zeebe}, {"etcd", f.etcd}, {"issuer", f.issuer}, {"oauth", f.oauth}} {
-		if use.source == nil {
-			continue
-		}
-		state := use.source.State()
+	for _, each := range f.given {
+		state := each.source.State()
 		told = append(told, telemetry.Certificate{
-			Use: use.name, NotBefore: state.NotBefore, NotAfter: state.NotAfter, TrustNotAfter: state.TrustNotAfter, Err: state.Err,
+			Use: each.use, NotBefore: state.NotBefore, NotAfter: state.NotAfter, TrustNotAfter: state.TrustNotAfter, Err: state.Err,
 		})
 	}
 	return told
@@ -159,25 +161,13 @@ func (o observers) Event(e reconcile.Event) {
 	if o.audit == nil {
 		return
 	}
-	kind := ""
 	switch e.Kind {
-	case reconcile.EventNotSettled:
-		kind = "not-settled"
-	case reconcile.EventResumed:
-		kind = "resumed"
-	case reconcile.EventForeign:
-		kind = "foreign"
-	case reconcile.EventRepaused:
-		kind = "re-paused"
-	case reconcile.EventStore:
-		kind = "store"
-	case reconcile.EventDisk:
-		kind = "disk"
+	case reconcile.EventNotSettled, reconcile.EventResumed, reconcile.EventForeign, reconcile.EventRepaused, reconcile.EventStore,
+		reconcile.EventDisk:
+		o.audit.Event(audit.Own{Kind: e.Kind.String(), Message: e.Message, Hold: e.Hold})
 	case reconcile.EventHoldPlaced, reconcile.EventHoldSettled, reconcile.EventHoldEnded, reconcile.EventHoldBroken,
 		reconcile.EventReplica, reconcile.EventBroker:
-		return
 	}
-	o.audit.Event(audit.Own{Kind: kind, Message: e.Message, Hold: e.Hold})
 }
 
 // refusals are the reasons that calls are turned away for before the service sees them.

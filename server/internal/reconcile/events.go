@@ -34,6 +34,37 @@ const (
 	EventDisk       // a broker's disk runs full under a pause, cannot be measured, or has room again
 )
 
+// String is the kind in one word of lower-case letters and dashes, as metrics and the audit log have it.
+func (k EventKind) String() string {
+	switch k {
+	case EventHoldPlaced:
+		return "hold-placed"
+	case EventHoldSettled:
+		return "hold-settled"
+	case EventHoldEnded:
+		return "hold-ended"
+	case EventHoldBroken:
+		return "hold-broken"
+	case EventNotSettled:
+		return "not-settled"
+	case EventResumed:
+		return "resumed"
+	case EventForeign:
+		return "foreign"
+	case EventRepaused:
+		return "repaused"
+	case EventReplica:
+		return "replica"
+	case EventBroker:
+		return "broker"
+	case EventStore:
+		return "store"
+	case EventDisk:
+		return "disk"
+	}
+	return "other"
+}
+
 // Event is something that happened to the holds or the cluster.
 type Event struct {
 	Time    time.Time

@@ -73,7 +73,7 @@ func (m *Metrics) begin(o *Options) {
 		m.refused.WithLabelValues(m.refusals.word(reason))
 	}
 	for kind := reconcile.EventHoldPlaced; kind <= reconcile.EventDisk; kind++ {
-		m.events.WithLabelValues(kindOf(kind))
+		m.events.WithLabelValues(kind.String())
 	}
 	for how := hold.Released; how <= hold.Guarded; how++ {
 		m.ended.WithLabelValues(howOf(how))
@@ -138,7 +138,7 @@ func (m *Metrics) Passed(took time.Duration) { m.passDuration.Observe(took.Secon
 
 // Event implements [reconcile.Observer].
 func (m *Metrics) Event(e reconcile.Event) {
-	m.events.WithLabelValues(kindOf(e.Kind)).Inc()
+	m.events.WithLabelValues(e.Kind.String()).Inc()
 	if e.Kind == reconcile.EventHoldEnded {
 		m.ended.WithLabelValues(howOf(e.End)).Inc()
 	}
@@ -147,37 +147,6 @@ func (m *Metrics) Event(e reconcile.Event) {
 	if e.Kind == reconcile.EventHoldSettled && e.Took > 0 {
 		m.settling.Observe(e.Took.Seconds())
 	}
-}
-
-// kindOf is a word for a kind of event.
-func kindOf(k reconcile.EventKind) string {
-	switch k {
-	case reconcile.EventHoldPlaced:
-		return "hold-placed"
-	case reconcile.EventHoldSettled:
-		return "hold-settled"
-	case reconcile.EventHoldEnded:
-		return "hold-ended"
-	case reconcile.EventHoldBroken:
-		return "hold-broken"
-	case reconcile.EventNotSettled:
-		return "not-settled"
-	case reconcile.EventResumed:
-		return "resumed"
-	case reconcile.EventForeign:
-		return "foreign"
-	case reconcile.EventRepaused:
-		return "repaused"
-	case reconcile.EventReplica:
-		return "replica"
-	case reconcile.EventBroker:
-		return "broker"
-	case reconcile.EventStore:
-		return "store"
-	case reconcile.EventDisk:
-		return "disk"
-	}
-	return "other"
 }
 
 // howOf is a word for how a hold ended, in one piece.
