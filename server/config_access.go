@@ -174,17 +174,8 @@ func (c *Config) onlyWith(with string, set bool, prefix string) error {
 	if set {
 		return nil
 	}
-	var mistakes []error
-	for _, key := range Keys() {
-		if key.Name == with || !strings.HasPrefix(key.Name, prefix) {
-			continue
-		}
-		if c.isWritten(key.Name) {
-			mistakes = append(mistakes, fmt.Errorf("%s is of use only with %s, which is not set", c.tell(key.Name), with))
-		}
-		delete(c.settings, key.Name)
-	}
-	return errors.Join(mistakes...)
+	return c.forget(func(key Key) bool { return key.Name != with && strings.HasPrefix(key.Name, prefix) },
+		"is of use only with "+with+", which is not set")
 }
 
 // accessExposures warns of what is allowed but dangerous about the doors.

@@ -52,7 +52,7 @@ func TestAccessRefuses(t *testing.T) {
 		{"all of a disk", []string{"EXPORTING_GUARD_MIN_FREE_DISK=100%", "EXPORTING_GUARD_DISK_PATH=/x"}, `"100%" is not a part of a disk`},
 		{"no disk", []string{"EXPORTING_GUARD_MIN_FREE_DISK=0GB", "EXPORTING_GUARD_DISK_PATH=/x"}, "guards nothing"},
 		{"a disk without a unit", []string{"EXPORTING_GUARD_MIN_FREE_DISK=5", "EXPORTING_GUARD_DISK_PATH=/x"}, "not a number of bytes"},
-		{"TLS to brokers that have none", []string{"ZEEBE_TLS_CA=" + files.CA}, "no broker and no gateway is written with https://"},
+		{"TLS to brokers that have none", []string{"ZEEBE_TLS_CA=" + files.CA}, "no broker and no gateway has any: write https://"},
 		{"OAuth without a gateway", oauth, "is for zeebe.gateway"},
 		{"OAuth in the clear", append(oauth, "ZEEBE_GATEWAY=a:1", "ZEEBE_BROKERS="), "must not travel in the clear"},
 		{"OAuth without a secret", append(oauth[:2:2], "ZEEBE_GATEWAY=https://a:1", "ZEEBE_BROKERS="), "needs zeebe.oauth.client-id and"},

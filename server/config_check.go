@@ -76,20 +76,10 @@ func (c *Config) checkCluster(embedded bool) error {
 func (c *Config) checkZeebeTLS() error {
 	secure := strings.HasPrefix(c.Zeebe.ManagementURL, "https:") || isSecureGateway(c.Zeebe.Gateway) ||
 		slices.ContainsFunc(c.Zeebe.Brokers, func(broker string) bool { return strings.Contains(broker, "https://") })
-	const ca, certificate, key = "zeebe.tls.ca", "zeebe.tls.certificate", "zeebe.tls.key"
-	var mistakes []error
-	for _, name := range []string{ca, certificate, key} {
-		if c.isWritten(name) && !secure {
-			mistakes = append(mistakes, fmt.Errorf("%s is for TLS, and no broker and no gateway is written with https://", c.tell(name)))
-		}
+	if secure {
+		return c.checkClientTLS("zeebe.tls.", c.Zeebe.TLS, "")
 	}
-	if (c.Zeebe.TLS.Certificate == "") != (c.Zeebe.TLS.Key == "") {
-		mistakes = append(mistakes, errors.New("zeebe.tls.certificate and zeebe.tls.key are of use only together: set both or neither"))
-	}
-	if len(mistakes) > 0 {
-		return errors.Join(mistakes...)
-	}
-	return c.checkFiles(c.Zeebe.TLS, ca, certificate, key)
+	return c.checkClientTLS("zeebe.tls.", c.Zeebe.TLS, "no broker and no gateway has any")
 }
 
 // checkOAuth lets no token travel in the clear, but for one on this machine.
@@ -127,13 +117,7 @@ func (c *Config) checkGuard() error {
 }
 
 func (c *Config) checkEmbedded() error {
-	var mistakes []error
-	for _, key := range Keys() {
-		if key.Cluster && c.isWritten(key.Name) {
-			mistakes = append(mistakes, fmt.Errorf("%s has no meaning here: the cluster is embedded", c.tell(key.Name)))
-		}
-	}
-	return errors.Join(mistakes...)
+	return c.forget(func(key Key) bool { return key.Cluster }, "has no meaning here: the cluster is embedded")
 }
 
 func (c *Config) checkTimes() error {
@@ -186,6 +170,21 @@ func (c *Config) tell(key string) string {
 func (c *Config) isWritten(key string) bool {
 	s := c.settings[key]
 	return s.text != "" && s.source != byDefault
+}
+
+// forget refuses keys that were written and are of no use here, and forgets the defaults of the others.
+func (c *Config) forget(useless func(Key) bool, why string) error {
+	var mistakes []error
+	for _, key := range Keys() {
+		if !useless(key) {
+			continue
+		}
+		if c.isWritten(key.Name) {
+			mistakes = append(mistakes, fmt.Errorf("%s %s", c.tell(key.Name), why))
+		}
+		delete(c.settings, key.Name)
+	}
+	return errors.Join(mistakes...)
 }
 
 func isEverywhere(address string) bool {

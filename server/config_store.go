@@ -59,22 +59,13 @@ func (c *Config) completeStore(opts LoadOptions) error {
 	if c.Store.Type == StoreEtcd {
 		return c.checkEtcd()
 	}
-	var mistakes []error
-	for _, key := range Keys() {
-		if !strings.HasPrefix(key.Name, etcdKeys) {
-			continue
-		}
-		if c.isWritten(key.Name) {
-			mistakes = append(mistakes, fmt.Errorf("%s is for etcd, and %s is not: set store.type to etcd, or remove it",
-				c.tell(key.Name), c.tell("store.type")))
-		}
-		delete(c.settings, key.Name)
-	}
+	err := c.forget(func(key Key) bool { return strings.HasPrefix(key.Name, etcdKeys) },
+		"is for etcd, and "+c.tell("store.type")+" is not: set store.type to etcd, or remove it")
 	c.Store.Etcd = EtcdConfig{}
 	if c.Store.Path == "" && !opts.EmbeddedCluster {
-		mistakes = append(mistakes, c.completePath(opts.Env))
+		err = errors.Join(err, c.completePath(opts.Env))
 	}
-	return errors.Join(mistakes...)
+	return err
 }
 
 // completePath puts the file where the system wants what a program must not lose.
@@ -125,20 +116,11 @@ func (c *Config) checkEtcd() error {
 }
 
 func (c *Config) checkEtcdTLS() error {
-	var mistakes []error
-	files := c.Store.Etcd.TLS
-	for _, key := range []string{"store.etcd.tls.ca", "store.etcd.tls.certificate", "store.etcd.tls.key"} {
-		if c.isWritten(key) && len(c.Store.Etcd.Endpoints) > 0 && !c.Store.Etcd.secure() {
-			mistakes = append(mistakes, fmt.Errorf("%s is for TLS, and %s has none: write https://, or remove it", c.tell(key),
-				c.tell("store.etcd.endpoints")))
-		}
+	plain := ""
+	if len(c.Store.Etcd.Endpoints) > 0 && !c.Store.Etcd.secure() {
+		plain = c.tell("store.etcd.endpoints") + " has none"
 	}
-	if (files.Certificate == "") != (files.Key == "") {
-		mistakes = append(mistakes, errors.New("store.etcd.tls.certificate and store.etcd.tls.key are of use only together: "+
-			"set both or neither"))
-		return errors.Join(mistakes...)
-	}
-	return errors.Join(append(mistakes, c.checkFiles(files, "store.etcd.tls.ca", "store.etcd.tls.certificate", "store.etcd.tls.key"))...)
+	return c.checkClientTLS("store.etcd.tls.", c.Store.Etcd.TLS, plain)
 }
 
 // storeExposures warns of what is allowed but dangerous about a store.

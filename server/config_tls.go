@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -34,4 +35,23 @@ func (c *Config) checkFiles(files TLSFiles, keys ...string) error {
 		}
 	}
 	return fmt.Errorf("%s: %w", strings.Join(written, ", "), err)
+}
+
+// checkClientTLS checks the files of a connection that this server makes, whose keys begin with a prefix. Where it speaks no
+// TLS, plain says so.
+func (c *Config) checkClientTLS(prefix string, files TLSFiles, plain string) error {
+	ca, certificate, key := prefix+"ca", prefix+"certificate", prefix+"key"
+	var mistakes []error
+	for _, name := range []string{ca, certificate, key} {
+		if plain != "" && c.isWritten(name) {
+			mistakes = append(mistakes, fmt.Errorf("%s is for TLS, and %s: write https://, or remove it", c.tell(name), plain))
+		}
+	}
+	if (files.Certificate == "") != (files.Key == "") {
+		mistakes = append(mistakes, fmt.Errorf("%s and %s are of use only together: set both or neither", certificate, key))
+	}
+	if len(mistakes) > 0 {
+		return errors.Join(mistakes...)
+	}
+	return c.checkFiles(files, ca, certificate, key)
 }
