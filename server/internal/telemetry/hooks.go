@@ -72,6 +72,10 @@ func (m *Metrics) begin(o *Options) {
 	for _, reason := range o.Refusals {
 		m.refused.WithLabelValues(m.refusals.word(reason))
 	}
+	for _, door := range []string{"http", "grpc"} {
+		m.connectionsRefused.WithLabelValues(m.doors.word(door))
+		m.connectionsDisplaced.WithLabelValues(m.doors.word(door))
+	}
 	for kind := reconcile.EventHoldPlaced; kind <= reconcile.EventDisk; kind++ {
 		m.events.WithLabelValues(kind.String())
 	}

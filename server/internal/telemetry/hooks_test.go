@@ -99,8 +99,13 @@ exportgate_refused_total{reason="host"} 1
 	if diff := cmp.Diff(want, series(t, m, "audit", "connections", "refused")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if page := scrape(t, m); !strings.Contains(page, "exportgate_refused_total{reason=\"UNAUTHENTICATED\"} 0\n") {
-		t.Error("a reason that is known is not told as 0 before it happens")
+	page := scrape(t, m)
+	for _, zero := range []string{
+		`refused_total{reason="UNAUTHENTICATED"}`, `connections_refused_total{door="http"}`, `connections_displaced_total{door="http"}`,
+	} {
+		if !strings.Contains(page, "exportgate_"+zero+" 0\n") {
+			t.Errorf("%s is not told as 0 before it happens", zero)
+		}
 	}
 }
 
