@@ -55,6 +55,7 @@ type Options struct {
 // Chain is what calls pass. It may be used by several doors.
 type Chain struct {
 	options Options
+	probes  probes
 	loud    *rate.Limiter // lines above debug for calls that were refused
 	tracer  trace.Tracer
 }
@@ -71,7 +72,7 @@ func New(o Options) *Chain {
 		o.Tracing = noop.NewTracerProvider()
 	}
 	const perSecond, burst = 10, 100
-	return &Chain{options: o, loud: rate.NewLimiter(perSecond, burst), tracer: o.Tracing.Tracer(tracerName)}
+	return &Chain{options: o, probes: newProbes(), loud: rate.NewLimiter(perSecond, burst), tracer: o.Tracing.Tracer(tracerName)}
 }
 
 // reporters are what only look, the outermost first.
@@ -106,7 +107,7 @@ func (c *Chain) Stream() []grpc.StreamServerInterceptor {
 	for _, r := range c.reporters() {
 		chain = append(chain, interceptors.StreamServerInterceptor(r))
 	}
-	return append(chain, c.admitStream, recovery.StreamServerInterceptor(recovered(c.options.Logger)))
+	return append(chain, c.limitProbes, c.admitStream, recovery.StreamServerInterceptor(recovered(c.options.Logger)))
 }
 
 // ChainUnary makes one interceptor of several, the first outermost, for connections that take just one.

@@ -15,12 +15,13 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// The limits by name, as [ExceededError] and the configuration have them.
+// The limits by name, as [ExceededError] has them, and the configuration those of callers.
 const (
 	CallsPerSecond  = "calls-per-second"
 	ConcurrentCalls = "concurrent-calls"
 	Watchers        = "watchers"
 	FailedAttempts  = "failed-attempts"
+	HealthWatches   = "health-watches"
 )
 
 // DefaultFailures is the limit of failed attempts for who has no other wish: nobody mistypes a credential so often, and
@@ -139,6 +140,8 @@ func (e *ExceededError) Error() string {
 	case FailedAttempts:
 		return fmt.Sprintf("too many invalid credentials came from this address, and this one was not looked at: correct it, "+
 			"and try again in %s", retry)
+	case HealthWatches:
+		return fmt.Sprintf("too many watch the health at a time, from this address or in all: ask for it now and then, or try again in %s", retry)
 	}
 	return fmt.Sprintf("too many at a time (limits.%s): let one end, or try again in %s", e.Limit, retry)
 }
