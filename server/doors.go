@@ -34,7 +34,7 @@ func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	}
 	s.grpcAddr = l.Addr()
 	streams, endStreams := context.WithCancelCause(context.Background())
-	calls := new(interceptor.InFlight)
+	calls, arrivals := new(interceptor.InFlight), new(interceptor.Arrivals)
 	transport := insecure.NewCredentials()
 	if s.files.doors != nil {
 		transport = credentials.NewTLS(s.files.doors.Server(serverOptions(cfg)))
@@ -42,8 +42,9 @@ func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 	server := grpc.NewServer(
 		grpc.Creds(transport),
 		grpc.ForceServerCodecV2(broadcast.NewCodec()),
-		grpc.ChainUnaryInterceptor(append(chain.Unary(), calls.Unary)...),
-		grpc.ChainStreamInterceptor(append(chain.Stream(), interceptor.EndWith(streams))...),
+		grpc.InTapHandle(arrivals.Tap),
+		grpc.ChainUnaryInterceptor(append(append([]grpc.UnaryServerInterceptor{arrivals.Unary}, chain.Unary()...), calls.Unary)...),
+		grpc.ChainStreamInterceptor(append(append([]grpc.StreamServerInterceptor{arrivals.Stream}, chain.Stream()...), interceptor.EndWith(streams))...),
 		grpc.MaxRecvMsgSize(64<<10), // Requests are a few names.
 		grpc.MaxHeaderListSize(32<<10),
 		grpc.MaxConcurrentStreams(1000),
