@@ -68,3 +68,8 @@ func clientOf(tb testing.TB, h *servertest.Harness, who servertest.Identity) (cl
 	tb.Cleanup(client.CloseIdleConnections)
 	return client, scheme + "://" + h.Server.HTTPAddr().String() + "/actuator"
 }
+
+// once is a client in the clear that keeps no connection.
+func once() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+}

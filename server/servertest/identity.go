@@ -78,7 +78,8 @@ func (i Identity) Client() (client *http.Client, scheme string) {
 	return &http.Client{Transport: headers{transport, i.Headers}}, scheme
 }
 
-// headers adds headers to each request.
+// headers adds headers to each request: a client's, and those that the context of one call has as outgoing metadata, so that
+// this is the same through both doors.
 type headers struct {
 	*http.Transport
 
@@ -87,8 +88,13 @@ type headers struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (h headers) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
+	ctx := r.Context()
+	r = r.Clone(ctx)
 	for name, values := range h.add {
+		r.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	md, _ := metadata.FromOutgoingContext(ctx)
+	for name, values := range md {
 		r.Header[http.CanonicalHeaderKey(name)] = values
 	}
 	return h.Transport.RoundTrip(r)

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
@@ -57,6 +58,8 @@ type Outcome struct {
 	Reason   string
 	Metadata map[string]string
 	Message  string
+	// Retry is when to try again, as a failure's RetryInfo has it; 0 where it says nothing.
+	Retry time.Duration
 	// Failures are the replicas that a failure names.
 	Failures []*exportgatev1.ReplicaFailure
 	// Status, Hold (placed or released) and Changes of a success.
@@ -159,6 +162,8 @@ func failure(st *status.Status) Outcome {
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:
 			o.Reason, o.Metadata = d.GetReason(), d.GetMetadata()
+		case *errdetails.RetryInfo:
+			o.Retry = d.GetRetryDelay().AsDuration()
 		case *exportgatev1.ReplicaFailure:
 			o.Failures = append(o.Failures, d)
 		}
