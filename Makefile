@@ -43,6 +43,11 @@ test: ## Run every test with the race detector
 	go test -race -shuffle=on ./...
 	@for module in $(NESTED); do (cd $$module && set -x && go test -race -shuffle=on ./...); done
 
+.PHONY: test-rules
+test-rules: ## Check the alert rules and play them, with promtool
+	promtool check rules deploy/prometheus/exportgate.rules.yml
+	promtool test rules deploy/prometheus/exportgate.rules.test.yml
+
 .PHONY: lint
 lint: $(BIN)/golangci-lint $(BIN)/buf ## Lint the Go code and the protos
 	golangci-lint run
