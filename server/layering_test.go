@@ -23,6 +23,7 @@ var layers = []struct {
 	{"server/internal/caller", 1},
 	{"server/internal/certs", 1},
 	{"server/internal/logging", 1},
+	{"server/internal/reason", 1},
 	{"server/internal/exporting/exportingtest", 2},
 	{"server/internal/exporting", 1},
 	{"server/internal/hold", 2},

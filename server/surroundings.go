@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
@@ -14,6 +13,7 @@ import (
 	"github.com/exportgate/exportgate/server/internal/certs"
 	"github.com/exportgate/exportgate/server/internal/hold"
 	"github.com/exportgate/exportgate/server/internal/logging"
+	"github.com/exportgate/exportgate/server/internal/reason"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
 	"github.com/exportgate/exportgate/server/internal/telemetry"
 	"github.com/exportgate/exportgate/server/internal/tracing"
@@ -173,12 +173,12 @@ func (o observers) Event(e reconcile.Event) {
 // refusals are the reasons that calls are turned away for before the service sees them.
 func refusals() []string {
 	reasons := []string{"host", "cross-origin"}
-	for _, reason := range []exportgatev1.ErrorReason{
+	for _, why := range []exportgatev1.ErrorReason{
 		exportgatev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED, exportgatev1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
 		exportgatev1.ErrorReason_ERROR_REASON_TOO_MANY_CALLS, exportgatev1.ErrorReason_ERROR_REASON_AUDIT_UNAVAILABLE,
 		exportgatev1.ErrorReason_ERROR_REASON_IDENTITY_UNAVAILABLE,
 	} {
-		reasons = append(reasons, strings.TrimPrefix(reason.String(), "ERROR_REASON_"))
+		reasons = append(reasons, reason.Word(why))
 	}
 	return reasons
 }

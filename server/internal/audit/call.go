@@ -9,13 +9,12 @@ import (
 	"unicode"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 	"github.com/exportgate/exportgate/server/internal/caller"
 	"github.com/exportgate/exportgate/server/internal/hold"
+	"github.com/exportgate/exportgate/server/internal/reason"
 )
 
 // Call is a call as the log tells of it. Nothing of it is a secret: credentials have no place here.
@@ -141,17 +140,9 @@ func (c *Call) line(kind Kind) *Line {
 
 // answer says what a call is answered with, as a gRPC server would send it.
 func (line *Line) answer(err error) {
-	st, ok := status.FromError(err)
-	if !ok {
-		st = status.FromContextError(err)
-	}
+	st := reason.Status(err)
 	line.Code, line.Message = code.Code(st.Code()).String(), clip(st.Message()) //nolint:gosec // There are 17 codes.
-	for _, detail := range st.Details() {
-		if info, is := detail.(*errdetails.ErrorInfo); is {
-			line.ErrorReason = clip(info.GetReason())
-			return
-		}
-	}
+	line.ErrorReason = clip(reason.Of(st).GetReason())
 }
 
 // maxText is how many bytes of what a caller says are kept. What is valid is shorter.

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/exportgate/exportgate/server/internal/reason"
 )
 
 // This file is the whole compatibility policy (design.md 3): scripts written for Zeebe's own port read either the HTTP
@@ -114,7 +116,7 @@ func callFailed(ctx context.Context, _ *runtime.ServeMux, m runtime.Marshaler, w
 	if md, ok := runtime.ServerMetadataFromContext(ctx); ok {
 		forwardMetadata(w, md.HeaderMD)
 	}
-	st := statusOf(err)
+	st := reason.Status(err)
 	writeFailure(w, r, m.ContentType(nil), httpStatus(st.Code()), st)
 }
 

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/reason"
 )
 
 // This file is what keeps web pages out. A browser sends requests to whatever a page names, from inside the network that
@@ -129,6 +130,6 @@ func hostName(hostPort string) string {
 
 // refusedPage refuses a request that a web page may have made. The cause is for counting.
 func refusedPage(cause, format string, args ...any) *status.Status {
-	return withReason(status.Newf(codes.PermissionDenied, format, args...),
+	return reason.With(status.Newf(codes.PermissionDenied, format, args...),
 		exportgatev1.ErrorReason_ERROR_REASON_PERMISSION_DENIED, map[string]string{"cause": cause})
 }

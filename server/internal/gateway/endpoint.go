@@ -7,6 +7,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/exportgate/exportgate/server/internal/reason"
 )
 
 // endpoint is what is answered without the exporting service.
@@ -26,7 +28,7 @@ func (h *handler) admitted(operation string, e endpoint) http.HandlerFunc {
 		ctx, end, err := h.admit(ctx, operation)
 		setRequestID(ctx, w)
 		if err != nil {
-			h.fail(w, r, statusOf(err))
+			h.fail(w, r, reason.Status(err))
 			return
 		}
 		ended := false
@@ -42,7 +44,7 @@ func (h *handler) admitted(operation string, e endpoint) http.HandlerFunc {
 			err := e.act(r)
 			finish(err)
 			if err != nil {
-				h.fail(w, r, statusOf(err))
+				h.fail(w, r, reason.Status(err))
 				return
 			}
 		}

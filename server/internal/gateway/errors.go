@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/reason"
 )
 
 // httpStatus is the table of design.md 3. The code decides alone: the reason of an ErrorInfo says more to programs, but
@@ -52,39 +53,20 @@ func httpStatus(code codes.Code) int {
 // statusClientClosedRequest is nginx's word for a client that did not wait. Only logs and tests ever see it.
 const statusClientClosedRequest = 499
 
-// statusOf reads an error as a gRPC server does, which an in-process connection leaves to its caller.
-func statusOf(err error) *status.Status {
-	if st, ok := status.FromError(err); ok {
-		return st
-	}
-	return status.FromContextError(err)
-}
-
 // invalid refuses a parameter, or with an empty name the request as a whole.
 func invalid(parameter, format string, args ...any) *status.Status {
 	var metadata map[string]string
 	if parameter != "" {
 		metadata = map[string]string{"parameter": clip(parameter)}
 	}
-	return withReason(status.Newf(codes.InvalidArgument, format, args...),
+	return reason.With(status.Newf(codes.InvalidArgument, format, args...),
 		exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, metadata)
 }
 
 // shuttingDown ends what would last for ever. The service says the same of calls that it does not begin any more.
 func shuttingDown() *status.Status {
-	return withReason(status.New(codes.Unavailable, "the server is shutting down: connect again"),
+	return reason.With(status.New(codes.Unavailable, "the server is shutting down: connect again"),
 		exportgatev1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, nil)
-}
-
-// withReason tells programs why.
-func withReason(st *status.Status, reason exportgatev1.ErrorReason, metadata map[string]string) *status.Status {
-	detailed, err := st.WithDetails(&errdetails.ErrorInfo{
-		Reason: strings.TrimPrefix(reason.String(), "ERROR_REASON_"), Domain: "exportgate", Metadata: metadata,
-	})
-	if err != nil {
-		return st // a detail that cannot be encoded is no reason to lose the message
-	}
-	return detailed
 }
 
 // sayHow tells the client in headers how to come back from a failure. A limit of calls says when; one of holds has no time.

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -152,20 +151,6 @@ func TestStatusThatCannotBeEncoded(t *testing.T) {
 				t.Errorf("got %v, want the code and the message", got)
 			}
 		})
-	}
-}
-
-func TestStatusOf(t *testing.T) {
-	tests := map[codes.Code]error{
-		codes.DeadlineExceeded: context.DeadlineExceeded,
-		codes.Canceled:         context.Canceled,
-		codes.Unknown:          errors.New("plain"),
-		codes.Aborted:          status.Error(codes.Aborted, "as it is"),
-	}
-	for want, err := range tests {
-		if got := statusOf(err).Code(); got != want {
-			t.Errorf("%v is %s, want %s", err, got, want)
-		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/reason"
 )
 
 // withPeer says who calls, as far as the connection tells: interceptors and the service take the peer of a gRPC call for
@@ -51,7 +52,7 @@ func checkAuthorization(r *http.Request) *status.Status {
 
 // strange refuses an Authorization header. The cause is for counting.
 func strange(format string, args ...any) *status.Status {
-	return withReason(status.Newf(codes.InvalidArgument, format, args...), exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
+	return reason.With(status.Newf(codes.InvalidArgument, format, args...), exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
 		map[string]string{"parameter": headerAuthorization, "cause": "authorization"})
 }
 

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/reason"
 )
 
 const pathWatch = "/exporting/watch"
@@ -121,5 +122,5 @@ func ending(ctx context.Context, err error) *status.Status {
 	if errors.Is(err, io.EOF) {
 		return status.New(codes.Unavailable, "the stream came to its end: connect again")
 	}
-	return statusOf(err)
+	return reason.Status(err)
 }

@@ -8,12 +8,12 @@ import (
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 	"github.com/exportgate/exportgate/server/internal/caller"
+	"github.com/exportgate/exportgate/server/internal/reason"
 	"github.com/exportgate/exportgate/server/internal/tracing"
 )
 
@@ -65,7 +65,7 @@ func callOf(ctx context.Context) *call {
 
 // PostCall logs the call.
 func (c *call) PostCall(err error, took time.Duration) {
-	st := statusOf(err)
+	st := reason.Status(err)
 	level := c.level(st.Code())
 	if !c.chain.options.Logger.Enabled(c.ctx, level) {
 		return
@@ -156,14 +156,6 @@ type meter struct {
 // PostCall tells how it went.
 func (m *meter) PostCall(err error, took time.Duration) {
 	if m.observe != nil {
-		m.observe(m.operation, statusOf(err).Code().String(), took)
+		m.observe(m.operation, reason.Status(err).Code().String(), took)
 	}
-}
-
-// statusOf reads an error as a gRPC server does before it sends it.
-func statusOf(err error) *status.Status {
-	if st, ok := status.FromError(err); ok {
-		return st
-	}
-	return status.FromContextError(err)
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
+
+	"github.com/exportgate/exportgate/server/internal/reason"
 )
 
 // Admit lets in what only HTTP has, as the chain lets in a call: it is logged, measured, limited, audited, and refused for
@@ -36,7 +38,7 @@ func (c *Chain) Refused(ctx context.Context, operation string, err error) {
 	ctx, finish := c.report(ctx, operation)
 	reported := callOf(ctx)
 	reported.refused = true
-	c.turnedAway(ctx, reported, nil, statusOf(err))
+	c.turnedAway(ctx, reported, nil, reason.Status(err))
 	finish(err)
 }
 

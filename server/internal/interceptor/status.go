@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path"
@@ -17,6 +18,7 @@ import (
 	"github.com/exportgate/exportgate/server/internal/audit"
 	"github.com/exportgate/exportgate/server/internal/auth"
 	"github.com/exportgate/exportgate/server/internal/limits"
+	"github.com/exportgate/exportgate/server/internal/reason"
 )
 
 // auditRetry is when a pause may find the audit log writable again: it takes somebody to make room on a disk.
@@ -57,17 +59,10 @@ func retryIn(delay time.Duration) protoadapt.MessageV1 {
 	return &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)}
 }
 
-func withInfo(code codes.Code, err error, reason exportgatev1.ErrorReason, metadata map[string]string,
+func withInfo(code codes.Code, err error, why exportgatev1.ErrorReason, metadata map[string]string,
 	details ...protoadapt.MessageV1,
 ) *status.Status {
-	plain := status.New(code, strings.ToValidUTF8(err.Error(), "?"))
-	detailed, cannot := plain.WithDetails(append([]protoadapt.MessageV1{&errdetails.ErrorInfo{
-		Reason: strings.TrimPrefix(reason.String(), "ERROR_REASON_"), Domain: "exportgate", Metadata: metadata,
-	}}, details...)...)
-	if cannot != nil {
-		return plain // a detail that cannot be encoded is no reason to lose the message
-	}
-	return detailed
+	return reason.With(status.New(code, strings.ToValidUTF8(err.Error(), "?")), why, metadata, details...)
 }
 
 // clip bounds a name in a trailer, where clients limit what they read.
@@ -78,13 +73,6 @@ func clip(name string) string {
 
 // reasonOf is why a call was turned away, for a counter: what the ErrorInfo names as the cause, else its reason.
 func reasonOf(st *status.Status) string {
-	for _, detail := range st.Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			if cause := info.GetMetadata()["cause"]; cause != "" {
-				return cause
-			}
-			return info.GetReason()
-		}
-	}
-	return st.Code().String()
+	info := reason.Of(st)
+	return cmp.Or(info.GetMetadata()["cause"], info.GetReason(), st.Code().String())
 }

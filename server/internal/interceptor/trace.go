@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
+	"github.com/exportgate/exportgate/server/internal/reason"
 	"github.com/exportgate/exportgate/server/internal/tracing"
 )
 
@@ -63,7 +64,7 @@ func (t traced) PostMsgReceive(message any, _ error, _ time.Duration) {
 
 // PostCall ends the span. What the caller did wrong is no error of the server's, by OpenTelemetry's conventions.
 func (t traced) PostCall(err error, _ time.Duration) {
-	st := statusOf(err)
+	st := reason.Status(err)
 	t.span.SetAttributes(semconv.RPCResponseStatusCode(code.Code(st.Code()).String())) //nolint:gosec // They are the same small numbers.
 	if ours(st.Code()) {
 		t.span.SetStatus(otelcodes.Error, st.Message())

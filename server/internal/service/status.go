@@ -3,14 +3,12 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -20,11 +18,9 @@ import (
 	"github.com/exportgate/exportgate/server/internal/caller"
 	"github.com/exportgate/exportgate/server/internal/exporting"
 	"github.com/exportgate/exportgate/server/internal/hold"
+	"github.com/exportgate/exportgate/server/internal/reason"
 	"github.com/exportgate/exportgate/server/internal/reconcile"
 )
-
-// domain of every ErrorInfo.
-const domain = "exportgate"
 
 // Details travel in a trailer, where clients limit what they read, some to 8 KiB for all headers together. After base64
 // these bounds leave room for the rest.
@@ -151,21 +147,13 @@ func toFailures(failures []exporting.Failure) []protoadapt.MessageV1 {
 	return details
 }
 
-func withInfo(code codes.Code, err error, reason exportgatev1.ErrorReason, metadata map[string]string,
+func withInfo(code codes.Code, err error, why exportgatev1.ErrorReason, metadata map[string]string,
 	details ...protoadapt.MessageV1,
 ) error {
 	for _, key := range slices.Collect(maps.Keys(metadata)) {
 		metadata[key] = truncate(metadata[key], maxMetadata)
 	}
-	info := &errdetails.ErrorInfo{
-		Reason: strings.TrimPrefix(reason.String(), "ERROR_REASON_"), Domain: domain, Metadata: metadata,
-	}
-	plain := status.New(code, truncate(err.Error(), maxMessage))
-	detailed, cannot := plain.WithDetails(append([]protoadapt.MessageV1{info}, details...)...)
-	if cannot != nil {
-		return fmt.Errorf("attach details to %w: %w", plain.Err(), cannot)
-	}
-	return detailed.Err()
+	return reason.With(status.New(code, truncate(err.Error(), maxMessage)), why, metadata, details...).Err()
 }
 
 // truncate shortens a text to a number of bytes, at a rune's edge, and shows that it did.
