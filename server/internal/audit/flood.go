@@ -2,9 +2,10 @@ package audit
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/exportgate/exportgate/server/internal/caller"
 )
 
 // The bounds of the lines for calls that were turned away, for each minute: whoever may call may not fill a disk, nor push
@@ -38,7 +39,7 @@ func (l *Log) admitRefused(address string) bool {
 	if f.addresses == nil {
 		f.addresses, f.since = map[string]*refusals{}, time.Now()
 	}
-	network := networkOf(address)
+	network := clip(caller.Network(address))
 	if _, known := f.addresses[network]; !known && len(f.addresses) >= maxFlooders {
 		network = otherAddresses
 	}
@@ -82,25 +83,4 @@ func (l *Log) floodOver() *Line {
 		suppressed[address] += f.addresses[most[i]].suppressed
 	}
 	return &Line{Kind: KindRefused, Suppressed: suppressed, Since: f.since.UTC()}
-}
-
-// networkOf is what counts as one caller's address: without the port, and for IPv6 the network, in which one may have any
-// address.
-func networkOf(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if addrPort, withPort := netip.ParseAddrPort(address); withPort == nil {
-		ip, err = addrPort.Addr(), nil
-	}
-	if err != nil {
-		return clip(address)
-	}
-	ip = ip.Unmap().WithZone("")
-	if ip.Is4() {
-		return ip.String()
-	}
-	prefix, err := ip.Prefix(64)
-	if err != nil {
-		return ip.String()
-	}
-	return prefix.String()
 }

@@ -2,11 +2,14 @@ package audit
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -72,20 +75,13 @@ func TestFloodFromEverywhere(t *testing.T) {
 	})
 }
 
-func TestNetworkOf(t *testing.T) {
-	tests := []struct{ address, want string }{
-		{"192.0.2.7:80", "192.0.2.7"},
-		{"192.0.2.7", "192.0.2.7"},
-		{"[::ffff:192.0.2.7]:80", "192.0.2.7"},
-		{"[2001:db8:1:2:3:4:5:6]:80", "2001:db8:1:2::/64"},
-		{"[fe80::1%eth0]:80", "fe80::/64"},
-		{"@", "@"},
-		{"", ""},
-		{"pipe\n", "pipe\ufffd"},
+// What is no address is told in a line too, and must be fit for that.
+func TestFloodFromNowhere(t *testing.T) {
+	l := &Log{}
+	for _, address := range []string{"pipe\n", "192.0.2.7:80", "192.0.2.7:81"} {
+		l.admitRefused(address)
 	}
-	for _, test := range tests {
-		if got := networkOf(test.address); got != test.want {
-			t.Errorf("%q is %q, want %q", test.address, got, test.want)
-		}
+	if diff := cmp.Diff([]string{"192.0.2.7", "pipe\ufffd"}, slices.Sorted(maps.Keys(l.flood.addresses))); diff != "" {
+		t.Error(diff)
 	}
 }

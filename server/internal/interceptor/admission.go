@@ -92,7 +92,7 @@ func (c *Chain) enter(ctx context.Context, reported *call, request any, stream b
 	}
 	key := reported.who.Name
 	if key == "" {
-		key = limits.Address(reported.address)
+		key = caller.Network(reported.address)
 	}
 	end, exceeded := c.options.Limits.Begin(key, stream)
 	if exceeded != nil {
@@ -112,7 +112,7 @@ func (c *Chain) identify(ctx context.Context, operation, address string, request
 	if len(credentials.Authorization) == 0 || c.options.Guard.Open() {
 		return c.options.Guard.Admit(ctx, credentials, operation, request)
 	}
-	from, credential := limits.Address(address), strings.Join(credentials.Authorization, "\n")
+	from, credential := caller.Network(address), strings.Join(credentials.Authorization, "\n")
 	if err := c.options.Limits.Attempt(from, credential); err != nil {
 		return caller.Caller{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/exportgate/exportgate/server/internal/caller"
 	"github.com/exportgate/exportgate/server/internal/limits"
 )
 
@@ -24,7 +25,7 @@ func newProbes() probes {
 
 // begin begins a stream from an address, which lasts until end is called.
 func (p probes) begin(address string) (end func(), err error) {
-	leave, err := p.each.Begin(limits.Address(address), true)
+	leave, err := p.each.Begin(caller.Network(address), true)
 	if err != nil {
 		return nil, ofHealth(err)
 	}

@@ -83,7 +83,7 @@ func New(o Options) *Limits {
 }
 
 // Begin begins a call of a caller, or a stream, which lasts until end is called: once, by whoever began it. The key is what
-// tells callers apart: a name that was proven, else an [Address]. It fails with an [*ExceededError], and then nothing has
+// tells callers apart: a name that was proven, else a network. It fails with an [*ExceededError], and then nothing has
 // begun and the call does not count.
 func (l *Limits) Begin(key string, stream bool) (end func(), err error) {
 	l.mu.Lock()

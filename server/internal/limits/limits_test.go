@@ -190,35 +190,6 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	}
 }
 
-func TestAddress(t *testing.T) {
-	tests := map[string]string{
-		"192.0.2.7:4711":                 "192.0.2.7",
-		"192.0.2.7":                      "192.0.2.7",
-		"[::ffff:192.0.2.7]:4711":        "192.0.2.7",
-		"[2001:db8:1:2:3:4:5:6]:4711":    "2001:db8:1:2::/64",
-		"2001:db8:1:2::9":                "2001:db8:1:2::/64",
-		"[fe80::1%eth0]:4711":            "fe80::/64",
-		"bufconn":                        "bufconn",
-		"":                               "",
-		strings.Repeat("x", 1000) + ":1": strings.Repeat("x", 64),
-	}
-	for addr, want := range tests {
-		if got := Address(addr); got != want {
-			t.Errorf("Address(%q) is %q, want %q", addr, got, want)
-		}
-	}
-}
-
-func FuzzAddress(f *testing.F) {
-	f.Add("192.0.2.7:4711")
-	f.Add("[2001:db8::1%eth0]:1")
-	f.Fuzz(func(t *testing.T, addr string) {
-		if got := Address(addr); len(got) > 64 {
-			t.Errorf("Address(%q) is %q, which is too long to remember", addr, got)
-		}
-	})
-}
-
 func BenchmarkBegin(b *testing.B) {
 	l := New(Options{CallsPerSecond: 1 << 30, Burst: 1 << 30, ConcurrentCalls: 100})
 	b.ReportAllocs()

@@ -1,11 +1,11 @@
-package limits
+package caller
 
 import "net/netip"
 
-// Address is what tells apart callers of whom nothing but the address is known, given as "host:port" or alone: the IP
+// Network is what tells apart callers of whom nothing but the address is known, given as "host:port" or alone: the IP
 // address without the port, which a caller chooses, and of an IPv6 address the network of 64 bits, in which it may choose
-// the rest. What is no address stands for itself.
-func Address(addr string) string {
+// the rest. What is no address stands for itself, cut short where it is longer than any.
+func Network(addr string) string {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil {
 		withPort, err := netip.ParseAddrPort(addr)
