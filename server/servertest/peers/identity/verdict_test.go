@@ -3,13 +3,16 @@ package identity_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 	"github.com/exportgate/exportgate/server/internal/audit"
+	"github.com/exportgate/exportgate/server/internal/auth"
 	"github.com/exportgate/exportgate/server/internal/embedded"
 	"github.com/exportgate/exportgate/server/servertest"
 	"google.golang.org/grpc/codes"
@@ -64,6 +67,7 @@ func expect(t *testing.T, by *caller, a answer, want verdict) {
 // TestVerdicts is the table: every operation, as every kind of caller, through both doors. First all that is to be refused,
 // after which nothing may be other than it was; then all that is allowed; and last what ends every hold.
 func TestVerdicts(t *testing.T) {
+	t.Parallel()
 	p := provider.Start(t)
 	old := p.Token(t, member("operator"))
 	p.Rotate(t)
@@ -257,6 +261,7 @@ func (w *world) astray(phase embedded.Phase) int {
 // TestEveryOperationHasVerdicts: what the server serves, as it tells itself, is in the table, so that nothing new is served
 // of which nobody has said who may have it.
 func TestEveryOperationHasVerdicts(t *testing.T) {
+	t.Parallel()
 	w := start(t, provider.Start(t))
 	named := map[string]bool{}
 	for _, o := range operations() {
@@ -267,6 +272,11 @@ func TestEveryOperationHasVerdicts(t *testing.T) {
 	for _, method := range w.methods(t) {
 		if !named[method] {
 			t.Errorf("gRPC method %s has no verdicts", method)
+		}
+	}
+	for _, operation := range auth.Operations() { // Those of one kind share a permission, as /loggers/zeebe has that of /loggers.
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(named)), func(name string) bool { return strings.HasPrefix(name, operation) }) {
+			t.Errorf("%s is in the table of permissions, and has no verdicts", operation)
 		}
 	}
 	shows := w.dial(t, servertest.HTTP, w.static("viewer"))
