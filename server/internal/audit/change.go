@@ -42,7 +42,7 @@ func (l *Log) Found(s hold.State) {
 // difference is what leads from one state to another.
 func difference(before, after *hold.State) *LedgerChange {
 	change := &LedgerChange{
-		Before: before.Revision, After: after.Revision, Undo: after.Undo, Term: after.Term, Driver: after.Driver,
+		Before: before.Revision, After: after.Revision, Stance: after.Stance, Undo: after.Undo, Term: after.Term, Driver: after.Driver,
 	}
 	if !reflect.DeepEqual(before.Cluster, after.Cluster) {
 		change.Cluster = &after.Cluster

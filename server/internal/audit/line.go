@@ -108,7 +108,9 @@ type LedgerChange struct {
 	Holds     []HoldChange `json:"holds,omitempty"`
 	Ended     []HoldEnded  `json:"ended,omitempty"`
 	Forgotten []string     `json:"forgotten,omitempty"`
-	// What is to be undone, who drives, and in which term, from then on. Cluster is there where that changed.
+	// What is made of a resume at the brokers, what is to be undone, who drives, and in which term, from then on. Cluster is
+	// there where that changed.
+	Stance  hold.Stance   `json:"stance,omitempty"`
 	Undo    *hold.Undo    `json:"undo,omitempty"`
 	Term    uint64        `json:"term,omitempty"`
 	Driver  string        `json:"driver,omitempty"`

@@ -43,7 +43,7 @@ func drawStep(t *rapid.T) step {
 	pauses := []exporting.Phase{exporting.PhaseSoftPaused, exporting.PhasePaused}
 	return step{
 		What: rapid.SampledFrom([]string{
-			"wait", "place", "place", "revert", "release", "force", "guard", "tick", "refuse", "settle", "note", "drop", "prove", "take", "bind",
+			"wait", "place", "place", "revert", "release", "force", "guard", "tick", "refuse", "settle", "note", "drop", "stand", "renew", "prove", "take", "bind",
 			"recant", "doubt", "lose", "find", "restart",
 		}).Draw(t, "what"),
 		ID:       rapid.SampledFrom([]string{"a", "b", "c", hold.Operator}).Draw(t, "id"),
@@ -203,6 +203,9 @@ func (w *world) drive(ctx context.Context, s step, state *hold.State, uid string
 		return w.ledger.Note(ctx, w.term, map[string]hold.Found{uid: found})
 	case "drop":
 		_, err := w.ledger.Drop(ctx, w.term, state.Revision)
+		return err
+	case "stand":
+		_, err := w.ledger.Stand(ctx, w.term, state.Revision, hold.Leave)
 		return err
 	case "prove":
 		if state.Undo != nil {

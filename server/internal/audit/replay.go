@@ -167,7 +167,7 @@ func (c *LedgerChange) apply(s *hold.State) error {
 		s.Holds = append(s.Holds, h)
 	}
 	slices.SortFunc(s.Holds, func(a, b hold.Hold) int { return cmp.Compare(a.ID, b.ID) })
-	s.Revision, s.Undo, s.Term, s.Driver = c.After, c.Undo, c.Term, c.Driver
+	s.Revision, s.Stance, s.Undo, s.Term, s.Driver = c.After, c.Stance, c.Undo, c.Term, c.Driver
 	if c.Cluster != nil {
 		s.Cluster = *c.Cluster
 	}

@@ -94,7 +94,7 @@ func (s *State) sound() bool {
 			return false
 		}
 	}
-	return s.Undo == nil || s.Undo.Restore.sound()
+	return s.poised() && (s.Undo == nil || s.Undo.Restore.sound())
 }
 
 func (h *Hold) sound() bool {

@@ -28,6 +28,9 @@ func (f *filler) fill(v reflect.Value, depth int) {
 	case time.Time:
 		v.Set(reflect.ValueOf(time.Date(2026, 1, 1, 0, 0, 0, f.next(), time.UTC)))
 		return
+	case Stance:
+		v.Set(reflect.ValueOf([]Stance{Insist, Leave}[f.next()%2]))
+		return
 	case exporting.Phase:
 		v.Set(reflect.ValueOf([]exporting.Phase{soft, hard}[f.next()%2]))
 		return
@@ -134,6 +137,8 @@ func TestDecodeDamaged(t *testing.T) {
 		"no phase to go back to":     {holds(strings.Replace(a, "}", `,"restore":{"0":null}}`, 1)), "makes no sense"},
 		"no phase of what returns":   {holds(strings.Replace(a, "}", `,"replaced":{"id":"a","uid":"v"}}`, 1)), "makes no sense"},
 		"no phase to undo to":        {sealed(7, `{"revision":7,"undo":{"restore":{"0":null}}}`), "makes no sense"},
+		"an unknown stance":          {sealed(7, `{"revision":7,"stance":"lean","holds":[`+a+`]}`), "makes no sense"},
+		"a stance for nothing":       {sealed(7, `{"revision":7,"stance":"insist"}`), "makes no sense"},
 		"no phase in the history":    {sealed(7, `{"revision":7,"history":[{"hold":{"id":"a","uid":"u"}}]}`), "makes no sense"},
 		"a partition beyond all":     {holds(strings.Replace(a, "}", `,"record":{"baselines":{"":[[2147483648,1]]}}}`, 1)), "2147483648"},
 	}

@@ -106,7 +106,9 @@ func (s *State) end(id string, e Ended) Ended {
 	}
 	h.Restore, h.Replaced, h.Deadline, h.Record.Baselines = nil, nil, time.Time{}, nil
 	e.Hold = h
-	s.remove(id)
+	if s.remove(id); len(s.Holds) == 0 {
+		s.Stance = Judge
+	}
 	s.History = append(s.History, e)
 	return e
 }

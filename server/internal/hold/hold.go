@@ -67,6 +67,8 @@ type State struct {
 	Driver string `json:"driver,omitempty"`
 	// Holds that live, by id.
 	Holds []Hold `json:"holds,omitempty"`
+	// Stance is how far they are enforced against who resumes at the brokers.
+	Stance Stance `json:"stance,omitempty"`
 	// Undo is what a resume or a failed pause still has to bring about, nil if nothing: the last one's word counts.
 	Undo *Undo `json:"undo,omitempty"`
 	// History is the holds that have ended, in the order in which that was written.

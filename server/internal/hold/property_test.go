@@ -122,6 +122,10 @@ var moves = map[string]func(t *rapid.T, s *script) func(*State){
 			}
 		}
 	},
+	"stand": func(t *rapid.T, _ *script) func(*State) {
+		stance := rapid.SampledFrom([]Stance{Judge, Insist, Leave}).Draw(t, "stance")
+		return func(state *State) { state.stand(stance) }
+	},
 	"prove": func(t *rapid.T, s *script) func(*State) {
 		done := rapid.Bool().Draw(t, "done")
 		return func(state *State) {
@@ -161,6 +165,9 @@ func wrong(s *State, now time.Time) (failures []string) {
 	}
 	if s.Undo != nil && (len(s.Holds) > 0 && s.Undo.Restore == nil || s.Undo.Revision > s.Revision) {
 		fail("%+v is to be undone at revision %d, with %d holds", s.Undo, s.Revision, len(s.Holds))
+	}
+	if len(s.Holds) == 0 && s.Stance != Judge {
+		fail("nothing is held, and the stance is %q", s.Stance)
 	}
 	for _, e := range s.History {
 		if now.Sub(e.At) > maxAge || e.At.After(now) || e.How < Released || e.How > Guarded || e.How == Guarded && e.Continuity != Broken {

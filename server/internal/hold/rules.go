@@ -43,7 +43,8 @@ func (e *TooManyError) Error() string {
 }
 
 // place places a hold, or renews the live one of the same id and phase. A live hold of another phase is replaced. What was
-// to be undone is forgotten, unless the hold is renewed: a new hold has the word.
+// to be undone is forgotten, unless the hold is renewed: a new hold has the word. Either way somebody wants a pause now,
+// whoever resumed at the brokers before: a hold that has yet to settle is driven for anyhow, for another that must be said.
 func (s *State) place(p Placing, now time.Time) (placed Hold, renewed bool, err error) {
 	if p.OwnOnly {
 		if err := s.CheckPlacer(p.ID, p.Owner); err != nil {
@@ -52,6 +53,9 @@ func (s *State) place(p Placing, now time.Time) (placed Hold, renewed bool, err 
 	}
 	old, live := s.Find(p.ID)
 	if live && old.Phase == p.Phase {
+		if !old.Settled.IsZero() {
+			s.Stance = Insist
+		}
 		return s.renew(old, p, now), true, nil
 	}
 	switch {
@@ -75,6 +79,9 @@ func (s *State) place(p Placing, now time.Time) (placed Hold, renewed bool, err 
 		})
 	}
 	s.Undo = nil
+	if s.Stance == Leave {
+		s.Stance = Judge
+	}
 	s.put(h)
 	return h, false, nil
 }
