@@ -28,14 +28,15 @@ func (r *Reconciler) drive(ctx context.Context, o order) {
 		view := r.opts.Fanout.Look(ctx)
 		astray := view.Unsettled(o.goal, r.opts.Fanout.ConfirmInterval())
 		if len(astray) == 0 {
-			r.proven()
+			r.proven(ctx, &o)
 			r.observe(ctx, view)
 			return
 		}
-		if r.resumedElsewhere(ctx, o.term, o.state, view) {
+		if r.resumedElsewhere(ctx, &o, view) {
 			return
 		}
 		r.repausing(astray)
+		r.fight(ctx, o.term)
 	}
 	traced, end := r.trace(ctx, &o)
 	view, err := r.opts.Fanout.Drive(traced, o.goal)
@@ -44,7 +45,7 @@ func (r *Reconciler) drive(ctx context.Context, o order) {
 	case errors.Is(context.Cause(ctx), errOver):
 		return
 	case err == nil && o.state.Undo == nil:
-		r.proven()
+		r.proven(ctx, &o)
 	case err == nil:
 		r.unlessStored(r.opts.Ledger.Prove(ctx, o.term, o.state.Undo.Revision, !r.opts.Fanout.Doubtful() && !r.strays(o.state.Undo)))
 	case ctx.Err() == nil:
@@ -53,10 +54,14 @@ func (r *Reconciler) drive(ctx context.Context, o order) {
 	r.observe(ctx, view)
 }
 
-// proven takes notice that every replica is confirmed to show what the holds ask for: what happens next is something new.
-func (r *Reconciler) proven() {
+// proven takes notice that every replica is confirmed to show what the holds of an order ask for: what happens next is
+// something new. A pause that was asked for since the order was made waits for the next pass.
+func (r *Reconciler) proven(ctx context.Context, o *order) {
 	r.foreign.settled(time.Now())
 	r.repausing(nil)
+	if o.state.Stance != hold.Judge {
+		r.stand(ctx, o.term, o.state.Revision, hold.Judge)
+	}
 }
 
 // stray is how long a server that drives may take to notice that the store is lost, with a drive or a lease under way.

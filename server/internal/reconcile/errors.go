@@ -91,6 +91,7 @@ const (
 	OutcomeKept       Outcome = "kept"       // the hold stays and the loop goes on pausing
 	OutcomeResuming   Outcome = "resuming"   // the loop goes on resuming
 	OutcomeContinuing Outcome = "continuing" // the operation goes on: another caller gave it more time, or the server stops
+	OutcomeUnenforced Outcome = "unenforced" // the hold stays, and somebody's resume at the brokers is left alone
 )
 
 // NotSettledError ends an operation that some replicas did not follow.
@@ -120,6 +121,9 @@ func (e *NotSettledError) Error() string {
 		b.WriteString(". The server goes on until all have followed; those that are not named have")
 	case OutcomeContinuing:
 		b.WriteString(". The operation goes on: ask for the status")
+	case OutcomeUnenforced:
+		b.WriteString(". The hold is kept, but nothing pauses again: somebody resumed at the brokers, and that is left alone; pause under " +
+			"its name to enforce it, or resume to give up")
 	}
 	return b.String()
 }

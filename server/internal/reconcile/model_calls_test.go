@@ -46,8 +46,14 @@ func (s *stage) pause(a act) string {
 			s.open(a.id)
 		}
 		return ""
+	case unsettled && !s.faulty && old != nil && !old.open && old.phase == a.phase:
+		return fmt.Sprintf("a renewal, and every broker is well: %v", err)
 	case unsettled:
 		s.open(a.id)
+		s.left = false // It is wanted now, and goes on.
+		if failed.Outcome == reconcile.OutcomeUnenforced {
+			return fmt.Sprintf("a pause that was asked for is not enforced: %v", err)
+		}
 		if failed.Outcome == reconcile.OutcomeReverted && old == nil && !s.faulty {
 			return fmt.Sprintf("pause: %v", err)
 		}
@@ -63,6 +69,7 @@ func (s *stage) pause(a act) string {
 			return fmt.Sprintf("paused successfully, but broker %d is %v", i, phase)
 		}
 	}
+	s.left = false
 	h := result.Hold
 	renewal := old != nil && !old.open && old.phase == a.phase && (old.expires.IsZero() || began.Before(old.expires))
 	if renewal && h.UID != old.uid {
@@ -83,6 +90,19 @@ func (s *stage) pause(a act) string {
 		disturbed: old != nil && old.disturbed && h.Created.Before(began),
 	}
 	return ""
+}
+
+// again renews a hold by its name.
+func (s *stage) again(a act) string {
+	c := s.model[a.id]
+	if c == nil {
+		return ""
+	}
+	a.phase = c.phase
+	if c.open {
+		a.phase = soft // Nobody knows.
+	}
+	return s.pause(a)
 }
 
 // unavailable judges a refusal because of the store: nothing has changed then.
@@ -117,6 +137,9 @@ func (s *stage) renew(a act) string {
 		return s.unavailable(err)
 	case is[*reconcile.NotSettledError](err): // It was renewed all the same.
 		s.open(a.id)
+		if failed, _ := errors.AsType[*reconcile.NotSettledError](err); failed.Outcome == reconcile.OutcomeUnenforced && !s.left {
+			return fmt.Sprintf("nobody resumed: %v", err)
+		}
 	case is[*reconcile.HoldExpiredError](err) && !c.expires.IsZero() && time.Since(began) >= a.ttl:
 		delete(s.model, a.id)
 	case err != nil:
@@ -190,6 +213,7 @@ func (s *stage) force(a act) string {
 			return fmt.Sprintf("resumed successfully by force, but broker %d is %v", i, phase)
 		}
 	}
+	s.left = s.left && s.lost // Where the holds come back, so does that.
 	if s.lost {
 		ended := s.unknown[a.server]
 		if ended == nil {
@@ -271,6 +295,9 @@ func (s *stage) check() string {
 	phases := s.cluster.Phases()
 	if target == exports && s.paused {
 		return "" // Nobody here asked for that, and nobody here may end it.
+	}
+	if s.left && !slices.ContainsFunc(phases, func(p exporting.Phase) bool { return p != exports }) {
+		return ""
 	}
 	if slices.ContainsFunc(phases, func(p exporting.Phase) bool { return p != target }) {
 		return fmt.Sprintf("the holds ask for %v, the brokers are %v; the ledger: %+v", target, phases, state)

@@ -55,7 +55,8 @@ func TestModel(t *testing.T) {
 // play is a sequence of things that happen.
 type play struct {
 	planned bool
-	servers int // one, or several that elect who drives
+	observe bool // foreign resumes are only reported
+	servers int  // one, or several that elect who drives
 	delay   time.Duration
 	acts    []act
 }
@@ -76,14 +77,14 @@ func drawPlay(t *rapid.T) play {
 		return time.Duration(rapid.Int64Range(int64(from), int64(to)).Draw(t, name))
 	}
 	p := play{
-		planned: rapid.Bool().Draw(t, "planned"), servers: rapid.IntRange(1, 2).Draw(t, "servers"),
+		planned: rapid.Bool().Draw(t, "planned"), observe: rapid.Bool().Draw(t, "observe"), servers: rapid.IntRange(1, 2).Draw(t, "servers"),
 		delay: duration("delay", 0, time.Second),
 	}
 	for range rapid.IntRange(1, 15).Draw(t, "acts") {
 		p.acts = append(p.acts, act{
 			what: rapid.SampledFrom([]string{
-				"pause", "pause", "pause", "renew", "resume", "resume", "force", "trespass", "wait", "crash", "crash in pause", "crash in resume",
-				"elect", "foreign", "wipe", "lead", "fault", "lose the store", "find the store",
+				"pause", "pause", "pause", "again", "renew", "resume", "resume", "force", "trespass", "wait", "crash", "crash in pause", "crash in resume",
+				"elect", "foreign", "foreign", "wipe", "lead", "fault", "lose the store", "find the store",
 			}).Draw(t, "act"),
 			server: rapid.IntRange(0, p.servers-1).Draw(t, "server"),
 			id:     rapid.SampledFrom([]string{"a", "b", hold.Operator}).Draw(t, "id"),
@@ -111,7 +112,7 @@ func (p play) play(t *testing.T) (failure string) {
 	s := newStage(t, p)
 	defer s.end()
 	began := time.Now()
-	done := []string{fmt.Sprintf("planned %v, delay %v, %d servers", p.planned, p.delay, p.servers)}
+	done := []string{fmt.Sprintf("planned %v, observe %v, delay %v, %d servers", p.planned, p.observe, p.delay, p.servers)}
 	for _, a := range p.acts {
 		done = append(done, fmt.Sprintf("%v %v", time.Since(began), a))
 		if failure := s.do(a); failure != "" {
@@ -135,6 +136,8 @@ func (s *stage) do(a act) string {
 	switch a.what {
 	case "pause":
 		return s.pause(a)
+	case "again":
+		return s.again(a)
 	case "renew":
 		return s.renew(a)
 	case "resume":
@@ -152,8 +155,7 @@ func (s *stage) do(a act) string {
 	case "foreign":
 		s.turnAll(a)
 	case "wipe":
-		s.cluster.SetPhase(a.broker, exports)
-		s.disturb()
+		s.wipe(a.broker)
 	case "lead":
 		s.cluster.SetLeader(a.broker, (a.broker+1)%3)
 	case "fault":

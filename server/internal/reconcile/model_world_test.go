@@ -20,6 +20,7 @@ import (
 type stage struct {
 	t       *testing.T
 	cluster *exportingtest.Cluster
+	observe bool
 	store   *hold.Memory
 	office  *office // nil for a single server
 	servers []*actor
@@ -27,6 +28,7 @@ type stage struct {
 
 	model   model
 	foreign int           // how often somebody resumed at the brokers
+	left    bool          // that may be left alone
 	paused  bool          // somebody paused at the brokers
 	faulty  bool          // a broker misbehaves
 	lost    bool          // the store cannot be reached
@@ -69,7 +71,9 @@ func newStage(t *testing.T, p play) *stage {
 	t.Helper()
 	c := exportingtest.New(3, 3)
 	c.Planned, c.Delay, c.Rate = p.planned, p.delay, 10
-	s := &stage{t: t, cluster: c, store: hold.NewMemory(), model: model{}, servers: make([]*actor, p.servers), unknown: map[int]model{}}
+	s := &stage{
+		t: t, cluster: c, observe: p.observe, store: hold.NewMemory(), model: model{}, servers: make([]*actor, p.servers), unknown: map[int]model{},
+	}
 	if p.servers > 1 {
 		s.office = &office{changed: make(chan struct{})}
 	}
@@ -87,6 +91,7 @@ func (s *stage) start(i int) {
 	}
 	a.store.cut.Store(s.lost)
 	a.rig = runOn(s.t, s.cluster, a.brokers, a.store, func(o *reconcile.Options) {
+		o.ReportForeign = s.observe
 		if s.office != nil {
 			o.Election = candidate{s.office, a.name}
 		}
@@ -120,6 +125,9 @@ func (s *stage) crash(i int) {
 			c.open, c.disturbed = true, true
 			s.model[id] = c
 		}
+	}
+	if forced {
+		s.resumed() // By somebody whom nobody knows any more.
 	}
 	delete(s.unknown, i)
 	s.start(i)
@@ -165,18 +173,32 @@ func (s *stage) disturb() {
 	}
 }
 
+// wipe loses a broker's disk.
+func (s *stage) wipe(broker int) {
+	s.cluster.SetPhase(broker, exports)
+	s.disturb()
+	alone := slices.ContainsFunc(s.cluster.Phases(), func(p exporting.Phase) bool { return p != exports })
+	if !alone && s.model.target(time.Now()) != exports {
+		s.resumed() // It looks the same.
+	}
+}
+
+// resumed takes notice that every replica was made to export while a hold lives.
+func (s *stage) resumed() {
+	s.foreign++
+	s.left = s.left || s.observe || s.foreign > 4 // From the fifth on nobody fights it.
+	if c := s.model[hold.Operator]; c != nil {
+		c.open = true // It ends the anonymous hold, unless a broker was away.
+	}
+}
+
 // turnAll is somebody who pauses or resumes every broker directly.
 func (s *stage) turnAll(a act) {
 	target := s.model.target(time.Now())
 	phase := a.phase
 	if target != exports {
 		phase = exports
-		if s.foreign++; s.foreign > 4 {
-			return // From the fifth on nobody fights it.
-		}
-		if c := s.model[hold.Operator]; c != nil {
-			c.open = true // It ends the anonymous hold, unless a broker was away.
-		}
+		s.resumed()
 	}
 	open := slices.ContainsFunc(slices.Collect(maps.Values(s.model)), func(c *claim) bool { return c.open })
 	if phase == soft && !s.cluster.Planned && (target == hard || open) {

@@ -100,7 +100,9 @@ func (r *Reconciler) pause(ctx context.Context, c *call, req PauseRequest) (Resu
 	}
 	var goal exporting.Goal
 	var ended *hold.Ended
+	var left bool
 	err = r.await(ctx, c, func(state hold.State, view *exporting.View) (bool, error) {
+		left = r.left(&state)
 		h, live := state.FindUID(placed.Hold.UID)
 		goal = own(&state, &placed.Hold)
 		if !live {
@@ -116,7 +118,7 @@ func (r *Reconciler) pause(ctx context.Context, c *call, req PauseRequest) (Resu
 	})
 	switch {
 	case errors.Is(err, errLate), errors.Is(err, errStopped):
-		failed := r.notSettled(placed.Hold.ID, goal, outcomeOf(&placed.Hold))
+		failed := r.notSettled(placed.Hold.ID, goal, outcomeOf(&placed.Hold, left))
 		r.event(EventNotSettled, placed.Hold.ID, "%s is not settled in time: %v", describe(&placed.Hold), failed)
 		return Result{}, failed
 	case err != nil:
@@ -127,9 +129,12 @@ func (r *Reconciler) pause(ctx context.Context, c *call, req PauseRequest) (Resu
 	return r.finish(c, Result{Hold: &placed.Hold}), nil
 }
 
-// outcomeOf is what becomes of a hold that lives when its call's time is over.
-func outcomeOf(h *hold.Hold) Outcome {
+// outcomeOf is what becomes of a hold that lives when its call's time is over, and whether or not a foreign resume is left
+// alone.
+func outcomeOf(h *hold.Hold, left bool) Outcome {
 	switch {
+	case left:
+		return OutcomeUnenforced
 	case h.Deadline.IsZero():
 		return OutcomeKept
 	case time.Now().Before(h.Deadline):

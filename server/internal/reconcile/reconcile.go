@@ -77,7 +77,6 @@ func (o *Options) check() error {
 // Reconciler is the loop and the calls that it serves. Its methods may be called by many goroutines at once.
 type Reconciler struct {
 	opts   Options
-	made   time.Time
 	log    *slog.Logger
 	tracer trace.Tracer
 	base   context.Context // of operations, which outlive their callers
@@ -128,7 +127,7 @@ func New(opts Options) (*Reconciler, error) {
 	}
 	base, stop := context.WithCancel(context.Background())
 	r := &Reconciler{
-		opts: opts, made: time.Now(), log: opts.Logger, base: base, stop: stop, admit: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
+		opts: opts, log: opts.Logger, base: base, stop: stop, admit: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		journal: newJournal(), recorder: make(chan struct{}, 1), seen: make(chan struct{}), sighted: map[string]time.Time{},
 		silences: map[exporting.BrokerID]silence{}, stalls: map[exporting.PartitionID]stall{}, looking: make(chan struct{}, 1),
 		foreign: foreign{report: opts.ReportForeign}, diskGuard: newDiskGuard(opts.Guard), waiting: map[*call]trace.SpanContext{},

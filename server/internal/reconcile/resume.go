@@ -30,7 +30,8 @@ func (req *ResumeRequest) checkOwner(state *hold.State) error {
 }
 
 // Resume releases a hold, if it lives, and waits until every replica is confirmed to show what the others ask for. With
-// none left that is EXPORTING, and pauses that nobody holds end too. It needs no complete topology.
+// none left that is EXPORTING, and pauses that nobody holds end too. It needs no complete topology. Where the others are not
+// enforced, because somebody resumed at the brokers and that is left alone, there is nothing to wait for.
 //
 // It fails with a [*NotSettledError], which names the replicas that did not follow while all others did and the loop goes
 // on; with a [*HeldByOthersError] if it released the anonymous hold and others are left; with a [*HoldNotFoundError],
@@ -157,7 +158,7 @@ func (r *Reconciler) lastLook(ctx context.Context, h *hold.Hold) (hold.Continuit
 	return h.Record.Verdict(), nil
 }
 
-// awaitResumed waits until the cluster shows what the holds that are left ask for.
+// awaitResumed waits until the cluster shows what the holds that are left ask for, if they are enforced.
 func (r *Reconciler) awaitResumed(ctx context.Context, c *call, id string) error {
 	var goal exporting.Goal
 	err := r.await(ctx, c, func(state hold.State, view *exporting.View) (bool, error) {
@@ -168,7 +169,7 @@ func (r *Reconciler) awaitResumed(ctx context.Context, c *call, id string) error
 		case len(state.Holds) == 0 && state.Undo != nil && state.Undo.Proven.IsZero():
 			return false, nil
 		}
-		return r.shows(c, view, goal), nil
+		return r.left(&state) || r.shows(c, view, goal), nil
 	})
 	if errors.Is(err, errLate) || errors.Is(err, errStopped) {
 		failed := r.notSettled(id, goal, OutcomeResuming)

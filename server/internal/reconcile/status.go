@@ -103,12 +103,12 @@ func (r *Reconciler) status(view *exporting.View) *Status {
 	r.mu.Lock()
 	s.Stalled = r.stalled(time.Now())
 	r.mu.Unlock()
-	s.Warnings = r.warnings(s)
+	s.Warnings = r.warnings(s, &state)
 	return s
 }
 
 // warnings is what deserves an operator's attention.
-func (r *Reconciler) warnings(s *Status) []string {
+func (r *Reconciler) warnings(s *Status, state *hold.State) []string {
 	var w []string
 	if s.Stale != nil {
 		w = append(w, fmt.Sprintf("the ledger of holds cannot be used, so that what is said of them may be old, and new pauses are "+
@@ -126,9 +126,10 @@ func (r *Reconciler) warnings(s *Status) []string {
 	if s.Foreign {
 		w = append(w, "exporting is paused by somebody who did not ask here: disks fill until somebody resumes")
 	}
-	if len(s.Holds) > 0 && r.foreign.left() {
+	if len(s.Holds) > 0 && r.left(state) {
 		w = append(w, "the holds are not enforced: somebody resumed every replica at the brokers, and that is not undone, because "+
-			"exporting.on-foreign-change is observe, or because it happened too often in an hour")
+			"exporting.on-foreign-change is observe, or because it happened too often in an hour; a pause under a hold's name "+
+			"enforces them again")
 	}
 	if s.View.Topology != nil && len(s.View.Topology.Expected) == 0 {
 		w = append(w, "nothing tells how many replicas there ought to be: a resume is confirmed for those that were found, "+
