@@ -25,14 +25,15 @@ const library = `
 	const nothing = () => ""
 	const after = (ms, value) => new Promise(done => setTimeout(() => done(value), ms))
 	const within = promise => Promise.race([promise, after(30000, "neither came nor failed")])
-	// Some of what is refused tells the page neither that it came nor that it did not.
+	// Some of what is refused tells the page neither that it came nor that it did not, and is not waited for.
+	const brief = self.brief ?? 250
 	const element = (name, attributes) => {
 		const e = Object.assign(document.createElement(name), attributes)
 		const told = new Promise(done => { e.onload = () => done("loaded"); e.onerror = () => done("") })
 		document.body.append(e)
-		return Promise.race([told, after(250, "")]).then(loaded => (e.remove(), loaded))
+		return Promise.race([told, after(brief, "")]).then(loaded => (e.remove(), loaded))
 	}
-	const inside = (name, attributes, then = nothing, patience = 250) => {
+	const inside = (name, attributes, then = nothing, patience = brief) => {
 		const e = Object.assign(document.createElement(name), attributes)
 		document.body.append(e)
 		const loaded = new Promise(done => { e.onload = e.onerror = done })
@@ -119,7 +120,13 @@ var gets = []attack{
 
 // window is another way, which takes the browser longer.
 var window = attack{name: "window", script: `
-	new Promise(done => {
+	(async () => {
 		const opened = open(url)
-		setTimeout(() => { try { done(opened.document.body.innerText) } catch (refused) { done("") } }, 500)
-	})`}
+		for (const end = performance.now() + 4 * brief; performance.now() < end; await after(20)) {
+			try {
+				const text = opened.document.body.innerText
+				if (text) return text
+			} catch (refused) { /* or not there yet */ }
+		}
+		return ""
+	})()`}
