@@ -27,7 +27,7 @@ type request struct {
 // toPhase is a request to change the phase.
 func toPhase(phase exporting.Phase, address, path string) request {
 	return request{method: http.MethodPost, address: address, path: path, operation: map[exporting.Phase]string{
-		exporting.PhaseExporting: OperationResume, exporting.PhaseSoftPaused: OperationSoftPause, exporting.PhasePaused: OperationPause,
+		exporting.PhaseExporting: operationResume, exporting.PhaseSoftPaused: operationSoftPause, exporting.PhasePaused: operationPause,
 	}[phase]}
 }
 

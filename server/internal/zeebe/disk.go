@@ -33,7 +33,7 @@ func (c *Client) Disk(ctx context.Context, broker exporting.Broker) (exporting.D
 	case broker.Address == "":
 		return exporting.Disk{}, errors.New("its address is not known: is it down, or missing in zeebe.brokers?")
 	}
-	r := get(OperationMetrics, broker.Address, diskMetrics)
+	r := get(operationMetrics, broker.Address, diskMetrics)
 	ctx, end := c.begin(ctx, r)
 	disk, err := c.measure(ctx, r)
 	end(err)

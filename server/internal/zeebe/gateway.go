@@ -147,7 +147,7 @@ func (f *gatewayFinder) ask(ctx context.Context) (answer *gateway_protocol.Topol
 		}
 		outgoing.Set("authorization", authorization)
 	}
-	ctx, end := f.observer.begin(ctx, OperationTopology, topologyMethod, func() []attribute.KeyValue {
+	ctx, end := f.observer.begin(ctx, operationTopology, topologyMethod, func() []attribute.KeyValue {
 		return append(serverAttributes(f.target), semconv.RPCSystemNameGRPC, semconv.RPCMethod(topologyMethod))
 	})
 	for name, value := range tracing.Headers(ctx) {

@@ -36,7 +36,7 @@ func (c *Client) probe(ctx context.Context, addresses ...string) {
 
 // probeOne asks for the list of configuration changes, which exists from 8.10 on; asking changes nothing.
 func (c *Client) probeOne(ctx context.Context, address string) {
-	r := get(OperationChanges, address, "/cluster/changes")
+	r := get(operationChanges, address, "/cluster/changes")
 	r.limit = min(probeTimeout, c.timeout)
 	shown, err := call(ctx, c, r, func(a answer) (generation, error) { return generationShown(a), nil })
 	if err != nil {

@@ -113,7 +113,7 @@ func (t *tokens) refused(header string) {
 func (t *tokens) fetch(ctx context.Context) (token *oauth2.Token, err error) {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	ctx, end := t.observer.begin(ctx, OperationToken, "POST token", func() []attribute.KeyValue {
+	ctx, end := t.observer.begin(ctx, operationToken, "POST token", func() []attribute.KeyValue {
 		return []attribute.KeyValue{semconv.HTTPRequestMethodPost, semconv.URLFull(t.config.TokenURL)}
 	})
 	defer func() { end(err) }()

@@ -194,29 +194,29 @@ func TestNoToken(t *testing.T) {
 	}{
 		{"refused", said(http.StatusUnauthorized, "application/json",
 			`{"error":"invalid_client","error_description":"there is no client with the secret `+clientSecret+`, `+
-				url.QueryEscape(clientSecret)+`"}`), "401: invalid_client there is no client with the secret ***", OutcomeRefused},
-		{"refused in HTML", said(http.StatusForbidden, "text/html", html+clientSecret), "it answered 403", OutcomeRefused},
-		{"a page", said(http.StatusOK, "text/html", html), "gives no token", OutcomeBadAnswer},
-		{"garbage", said(http.StatusOK, "application/json", `{"access_token":`+clientSecret), "gives no token", OutcomeBadAnswer},
-		{"another kind of token", said(http.StatusOK, "application/json", `{"access_token":"a","token_type":"mac"}`), `"MAC"`, OutcomeBadAnswer},
+				url.QueryEscape(clientSecret)+`"}`), "401: invalid_client there is no client with the secret ***", outcomeRefused},
+		{"refused in HTML", said(http.StatusForbidden, "text/html", html+clientSecret), "it answered 403", outcomeRefused},
+		{"a page", said(http.StatusOK, "text/html", html), "gives no token", outcomeBadAnswer},
+		{"garbage", said(http.StatusOK, "application/json", `{"access_token":`+clientSecret), "gives no token", outcomeBadAnswer},
+		{"another kind of token", said(http.StatusOK, "application/json", `{"access_token":"a","token_type":"mac"}`), `"MAC"`, outcomeBadAnswer},
 		{"endless", func(w http.ResponseWriter, _ *http.Request) {
 			for range 100 {
 				_, _ = w.Write([]byte(strings.Repeat(" ", 1<<16)))
 			}
-		}, "gives no token", OutcomeBadAnswer},
+		}, "gives no token", outcomeBadAnswer},
 		{"moved", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.url(), http.StatusTemporaryRedirect)
-		}, "it answered 307", OutcomeRefused},
+		}, "it answered 307", outcomeRefused},
 		{"hangs", func(_ http.ResponseWriter, r *http.Request) {
 			_ = r.ParseForm() // Only who has read it all notices that nobody waits any more.
 			<-r.Context().Done()
-		}, "no answer within 500ms", OutcomeTimeout},
+		}, "no answer within 500ms", outcomeTimeout},
 		{"dies", func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err == nil {
 				_ = conn.Close()
 			}
-		}, "closed the connection", OutcomeUnreachable},
+		}, "closed the connection", outcomeUnreachable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p, g := newFakeProvider(t), newFakeGateway(t, oneBroker())

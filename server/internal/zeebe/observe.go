@@ -19,43 +19,30 @@ import (
 	"github.com/exportgate/exportgate/server/internal/exporting"
 )
 
-// Operations that requests are told apart by in [Options.Observe]. A pause and a resume are the same, whether one broker
+// Operations that requests are told apart by. A pause and a resume are the same, whether one broker
 // carries them out or, from 8.10 on, the cluster.
 const (
-	OperationPartitions = "partitions" // what the replicas do
-	OperationCluster    = "cluster"    // what the cluster is configured to be
-	OperationChanges    = "changes"    // which changes of that are pending, and so whether there can be any
-	OperationExporters  = "exporters"
-	OperationMetrics    = "metrics" // for a broker's disk
-	OperationPause      = "pause"
-	OperationSoftPause  = "soft_pause"
-	OperationResume     = "resume"
-	OperationTopology   = "topology" // of the gateway
-	OperationToken      = "token"    // for the gateway, of an identity provider
+	operationPartitions = "partitions" // what the replicas do
+	operationCluster    = "cluster"    // what the cluster is configured to be
+	operationChanges    = "changes"    // which changes of that are pending, and so whether there can be any
+	operationExporters  = "exporters"
+	operationMetrics    = "metrics" // for a broker's disk
+	operationPause      = "pause"
+	operationSoftPause  = "soft_pause"
+	operationResume     = "resume"
+	operationTopology   = "topology" // of the gateway
+	operationToken      = "token"    // for the gateway, of an identity provider
 )
 
-// Operations are all of them, for who tells of each before it happens.
-func Operations() []string {
-	return []string{
-		OperationPartitions, OperationCluster, OperationChanges, OperationExporters, OperationMetrics, OperationPause,
-		OperationSoftPause, OperationResume, OperationTopology, OperationToken,
-	}
-}
-
-// Outcomes of requests in [Options.Observe].
+// Outcomes of requests.
 const (
-	OutcomeOK          = "ok"
-	OutcomeTimeout     = "timeout"     // no answer in time
-	OutcomeUnreachable = "unreachable" // no connection, or one that broke
-	OutcomeRefused     = "refused"     // an answer that says no, whatever its HTTP status
-	OutcomeBadAnswer   = "bad_answer"  // one that cannot be understood
-	OutcomeGivenUp     = "given_up"    // whoever asked did not wait any longer
+	outcomeOK          = "ok"
+	outcomeTimeout     = "timeout"     // no answer in time
+	outcomeUnreachable = "unreachable" // no connection, or one that broke
+	outcomeRefused     = "refused"     // an answer that says no, whatever its HTTP status
+	outcomeBadAnswer   = "bad_answer"  // one that cannot be understood
+	outcomeGivenUp     = "given_up"    // whoever asked did not wait any longer
 )
-
-// Outcomes are all of them.
-func Outcomes() []string {
-	return []string{OutcomeOK, OutcomeTimeout, OutcomeUnreachable, OutcomeRefused, OutcomeBadAnswer, OutcomeGivenUp}
-}
 
 // tracerName says whose spans they are.
 const tracerName = "github.com/exportgate/exportgate/server/internal/zeebe"
@@ -130,17 +117,17 @@ func outcomeOf(err error) string {
 	)
 	switch {
 	case err == nil:
-		return OutcomeOK
+		return outcomeOK
 	case errors.As(err, &silent) && silent.givenUp, errors.Is(err, context.Canceled):
-		return OutcomeGivenUp
+		return outcomeGivenUp
 	case errors.As(err, &refused), errors.As(err, &pending):
-		return OutcomeRefused
+		return outcomeRefused
 	case errors.As(err, &network) && network.Timeout():
-		return OutcomeTimeout
+		return outcomeTimeout
 	case silent != nil:
-		return OutcomeUnreachable
+		return outcomeUnreachable
 	}
-	return OutcomeBadAnswer
+	return outcomeBadAnswer
 }
 
 // rpcOutcome makes of why a gateway did not answer what [outcomeOf] understands.

@@ -47,7 +47,7 @@ func (c *Client) read(ctx context.Context, address string) ([]exporting.Reading,
 }
 
 func (c *Client) readPartitions(ctx context.Context, address string) ([]exporting.Reading, error) {
-	return call(ctx, c, get(OperationPartitions, address, "/partitions"), func(a answer) ([]exporting.Reading, error) {
+	return call(ctx, c, get(operationPartitions, address, "/partitions"), func(a answer) ([]exporting.Reading, error) {
 		switch a.status {
 		case http.StatusOK:
 			return decodePartitions(a.body)
@@ -60,6 +60,6 @@ func (c *Client) readPartitions(ctx context.Context, address string) ([]exportin
 
 // hasNoExporters reports whether a broker proves that none of its exporters works. Brokers before 8.6 cannot.
 func (c *Client) hasNoExporters(ctx context.Context, address string) bool {
-	none, err := ask(ctx, c, get(OperationExporters, address, "/exporters"), decodeExporters)
+	none, err := ask(ctx, c, get(operationExporters, address, "/exporters"), decodeExporters)
 	return err == nil && none
 }

@@ -84,13 +84,13 @@ func TestBrokersOverTLS(t *testing.T) {
 			}, b)
 			_, err := c.Read(t.Context(), exporting.Broker{ID: "0", Address: b.address()})
 			if test.says == "" {
-				if err != nil || outcome != OutcomeOK {
+				if err != nil || outcome != outcomeOK {
 					t.Errorf("it does not answer: %v (%s)", err, outcome)
 				}
 				return
 			}
 			wantError(t, err, "certificate", test.says)
-			if outcome != OutcomeUnreachable {
+			if outcome != outcomeUnreachable {
 				t.Errorf("the outcome is %s", outcome)
 			}
 			// A soft pause that never left is not on its way.

@@ -153,9 +153,9 @@ func (c *Client) configuration(ctx context.Context, addresses []string) (configu
 // askConfiguration asks one broker. Where there are several tenants, GET cluster leaves out what is pending, and the
 // list of changes tells it.
 func (c *Client) askConfiguration(ctx context.Context, address string) (configuration, error) {
-	config, err := ask(ctx, c, get(OperationCluster, address, "/cluster"), decodeCluster)
+	config, err := ask(ctx, c, get(operationCluster, address, "/cluster"), decodeCluster)
 	if err == nil && config.tenants {
-		config.pending, err = ask(ctx, c, get(OperationChanges, address, "/cluster/changes"), decodeChanges)
+		config.pending, err = ask(ctx, c, get(operationChanges, address, "/cluster/changes"), decodeChanges)
 	}
 	if err != nil {
 		return configuration{}, fmt.Errorf("broker %s: %w", address, err)

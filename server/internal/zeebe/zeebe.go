@@ -70,8 +70,8 @@ type Options struct {
 	// OAuth is how the gateway is told who calls. The zero value tells nothing. Its tokens do not travel in the clear, but to
 	// a gateway on this machine.
 	OAuth OAuth
-	// Observe is told of each request to a broker or the gateway when it has ended: one of [Operations], one of [Outcomes].
-	// It must return at once. May be nil.
+	// Observe is told of each request to a broker or the gateway when it has ended: what was asked and what came of it, in a
+	// word each, of which there are few (docs/metrics.md). It must return at once. May be nil.
 	Observe func(operation, outcome string, took time.Duration)
 	// Tracing takes a span a request, of those that are a part of something that has a span. May be nil.
 	Tracing trace.TracerProvider
