@@ -139,9 +139,9 @@ func (g *Guard) State() State {
 	return s
 }
 
-// Admit finds out who calls and whether the caller may do what it asks for. The operation is the full name of a gRPC method,
-// or for what only HTTP has a method and the endpoint's path below the base path ("GET /prometheus"): one of [Operations]. The request is the gRPC method's
-// message, where it is known by then; it is nil for a stream and for HTTP.
+// Admit finds out who calls and whether the caller may do what it asks for. The operation is one of [Operations]: the full name
+// of a gRPC method, or for what only HTTP has a method and the endpoint's path below the base path ("GET /prometheus"). The
+// request is the gRPC method's message, where it is known by then; it is nil for a stream and for HTTP.
 //
 // It fails with an [*UnauthenticatedError], an [*UnavailableError], or a [*DeniedError], with which the caller is returned
 // too. Where an operation is open to everybody the credentials are not looked at, and the caller may do nothing.
