@@ -153,6 +153,8 @@ func nextAfterOutcome(outcome string) string {
 		return "the server goes on until every replica is back where it was: see 'exportgate status'"
 	case "kept":
 		return "the hold stays, and the server goes on pausing: see 'exportgate status', or end it with 'exportgate resume'"
+	case "unenforced":
+		return "find who resumes at the brokers; 'exportgate pause' under the hold's name pauses again, 'exportgate resume' gives it up"
 	case "resuming":
 		return "the server goes on resuming until every replica has followed: see 'exportgate status'"
 	}

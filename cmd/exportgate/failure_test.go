@@ -61,6 +61,7 @@ func TestFailures(t *testing.T) {
 	}{
 		{"reverted", notSettled("reverted")},
 		{"kept", notSettled("kept")},
+		{"unenforced", notSettled("unenforced")},
 		{"incomplete", failing(codes.Unavailable, "partition 2 has 2 of 3 replicas",
 			reason("INCOMPLETE_TOPOLOGY", map[string]string{"missing": "partition 2: 2 of 3 replicas"}),
 			protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(5 * time.Second)}))},

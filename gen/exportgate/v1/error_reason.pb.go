@@ -64,8 +64,10 @@ const (
 	//	 "metadata": {"failed": "2", "total": "9", "hold": "operator", "outcome": "reverted"}}
 	//
 	// The outcome is "reverted" (every replica is back where it was), "reverting" (the server goes on until they are),
-	// "kept" (the hold stays and the server goes on pausing), "resuming" (the server goes on resuming), or "continuing"
-	// (the operation goes on, because another caller gave it more time, or because the server stops and the next goes on).
+	// "kept" (the hold stays and the server goes on pausing), "resuming" (the server goes on resuming), "continuing" (the
+	// operation goes on, because another caller gave it more time, or because the server stops and the next goes on), or
+	// "unenforced" (the hold stays, but somebody resumed at the brokers and that is left alone; a pause under the hold's
+	// name ends that, a renewal by uid does not).
 	ErrorReason_ERROR_REASON_REPLICAS_NOT_SETTLED ErrorReason = 7
 	// The server is shutting down and takes no new calls. Nothing was touched. UNAVAILABLE, HTTP 503 with Retry-After.
 	//

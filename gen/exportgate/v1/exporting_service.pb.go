@@ -89,7 +89,7 @@ type PauseRequest struct {
 	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	// The name of the hold: 1 to 128 letters, digits, dots, dashes, underscores or colons. Empty, or "operator": the
 	// anonymous hold, which is what Zeebe's own pause is. Pausing under the name of a live hold of the same phase renews
-	// it.
+	// it, and pauses again where somebody resumed at the brokers.
 	Hold string `protobuf:"bytes,4,opt,name=hold,proto3" json:"hold,omitempty"`
 	// After what time, from when it was written, the hold ends by itself. At most the server's holds.max-ttl; more is cut
 	// to that. Default: holds.default-ttl for a named hold; the anonymous one then never expires. A renewal never shortens
