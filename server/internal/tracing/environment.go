@@ -1,17 +1,15 @@
 package tracing
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/exportgate/exportgate/server/internal/certs"
 )
 
 // What an exporter may speak.
@@ -24,18 +22,16 @@ const (
 const (
 	otlp        = "OTEL_EXPORTER_OTLP_"
 	defaultWait = 10 * time.Second // the standard's
-	maxFile     = 1 << 20          // bytes; above the bundle of all authorities that systems trust
 )
 
 // settings are those parts of the environment that matter here. The SDK and the exporters read the rest by themselves, and
 // what they cannot understand they replace by a default, which they tell the standard error: a header with a token in it,
 // too. So everything is checked here before they see it.
 type settings struct {
-	endpoint    *url.URL // nil while tracing is off
-	protocol    string
-	roots       *x509.CertPool   // nil for the system's
-	certificate *tls.Certificate // nil where there is none
-	timeout     time.Duration
+	endpoint *url.URL // nil while tracing is off
+	protocol string
+	files    certs.Files // of TLS
+	timeout  time.Duration
 }
 
 // environment looks variables up.
@@ -124,7 +120,7 @@ func (s *settings) readTimeout(env environment) error {
 	return nil
 }
 
-// readTLS reads the files that TLS is made of.
+// readTLS checks the files that TLS is made of.
 func (s *settings) readTLS(env environment) error {
 	trustName, trust := env.signal("CERTIFICATE")
 	certName, cert := env.signal("CLIENT_CERTIFICATE")
@@ -135,45 +131,11 @@ func (s *settings) readTLS(env environment) error {
 	if (cert == "") != (key == "") {
 		return fmt.Errorf("%s and %s are of use only together", certName, keyName)
 	}
-	if trust != "" {
-		pem, err := readFile(trust)
-		if err != nil {
-			return fmt.Errorf("%s: %w", trustName, err)
-		}
-		s.roots = x509.NewCertPool()
-		if !s.roots.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("%s: %s has no certificate in PEM form", trustName, trust)
-		}
-	}
-	if cert != "" {
-		certPEM, err := readFile(cert)
-		if err != nil {
-			return fmt.Errorf("%s: %w", certName, err)
-		}
-		keyPEM, err := readFile(key)
-		if err != nil {
-			return fmt.Errorf("%s: %w", keyName, err)
-		}
-		pair, err := tls.X509KeyPair(certPEM, keyPEM)
-		if err != nil {
-			return fmt.Errorf("%s and %s: %w", certName, keyName, err)
-		}
-		s.certificate = &pair
+	s.files = certs.Files{Certificate: cert, Key: key, Trust: trust}
+	if err := s.files.Check(); err != nil {
+		return fmt.Errorf("%s, %s and %s: %w", trustName, certName, keyName, err)
 	}
 	return nil
-}
-
-func readFile(path string) (_ []byte, err error) {
-	f, err := os.Open(path) //nolint:gosec // Whoever sets the environment names the file.
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if len(content) > maxFile {
-		return nil, fmt.Errorf("%s is larger than %d MiB", path, maxFile>>20)
-	}
-	return content, err
 }
 
 // checkRest checks what only the SDK and the exporters use.

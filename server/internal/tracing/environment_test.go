@@ -14,7 +14,7 @@ func TestEnvironmentRefuses(t *testing.T) {
 	empty := filepath.Join(dir, "empty.pem")
 	certstest.WriteFile(t, empty, nil)
 	huge := filepath.Join(dir, "huge.pem")
-	certstest.WriteFile(t, huge, make([]byte, maxFile+1))
+	certstest.WriteFile(t, huge, make([]byte, 2<<20))
 	const secret = "s3cr3t"
 	for _, test := range []struct {
 		name, value string

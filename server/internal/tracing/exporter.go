@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/exportgate/exportgate/server/internal/certs"
 )
 
 const (
@@ -45,9 +47,13 @@ func newExporter(ctx context.Context, s settings, log *slog.Logger) (*exporter, 
 	if s.protocol == protocolGRPC {
 		client = otlptracegrpc.NewClient()
 	} else {
+		secure, err := s.tls(log) //nolint:contextcheck // Files are read, for a moment.
+		if err != nil {
+			return nil, err
+		}
 		// The exporter's own transport is the whole process's, so that its connections are nobody's to close.
 		e.client = &http.Client{Timeout: s.timeout, Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSClientConfig: s.tls(), ForceAttemptHTTP2: true,
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, ForceAttemptHTTP2: true,
 			MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: s.timeout, MaxResponseHeaderBytes: 64 << 10,
 		}}
 		client = otlptracehttp.NewClient(otlptracehttp.WithHTTPClient(e.client), otlptracehttp.WithMaxResponseSize(64<<10))
@@ -62,15 +68,15 @@ func newExporter(ctx context.Context, s settings, log *slog.Logger) (*exporter, 
 }
 
 // tls is nil where the endpoint is http.
-func (s *settings) tls() *tls.Config {
+func (s *settings) tls(log *slog.Logger) (*tls.Config, error) {
 	if s.endpoint.Scheme == "http" {
-		return nil
+		return nil, nil
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.roots}
-	if s.certificate != nil {
-		c.Certificates = []tls.Certificate{*s.certificate}
+	source, err := certs.Open(s.files, certs.Options{Name: otlp + "CERTIFICATE", Logger: log})
+	if err != nil {
+		return nil, err
 	}
-	return c
+	return source.Client(), nil
 }
 
 // ExportSpans implements [sdktrace.SpanExporter]. It never fails: what cannot be sent is lost, and logged.
