@@ -11,6 +11,7 @@ import (
 	"github.com/exportgate/exportgate/server/internal/audit"
 	"github.com/exportgate/exportgate/server/internal/auth"
 	"github.com/exportgate/exportgate/server/internal/certs"
+	"github.com/exportgate/exportgate/server/internal/gateway"
 	"github.com/exportgate/exportgate/server/internal/hold"
 	"github.com/exportgate/exportgate/server/internal/logging"
 	"github.com/exportgate/exportgate/server/internal/reason"
@@ -172,11 +173,11 @@ func (o observers) Event(e reconcile.Event) {
 
 // refusals are the reasons that calls are turned away for before the service sees them.
 func refusals() []string {
-	reasons := []string{"host", "cross-origin"}
+	reasons := gateway.Causes()
 	for _, why := range []exportgatev1.ErrorReason{
 		exportgatev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED, exportgatev1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
 		exportgatev1.ErrorReason_ERROR_REASON_TOO_MANY_CALLS, exportgatev1.ErrorReason_ERROR_REASON_AUDIT_UNAVAILABLE,
-		exportgatev1.ErrorReason_ERROR_REASON_IDENTITY_UNAVAILABLE,
+		exportgatev1.ErrorReason_ERROR_REASON_IDENTITY_UNAVAILABLE, exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
 	} {
 		reasons = append(reasons, reason.Word(why))
 	}

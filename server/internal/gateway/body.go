@@ -12,9 +12,9 @@ import (
 // maxDrain is how many bytes are read of a body that was refused.
 const maxDrain = 16 << 20
 
-// announceEnd lets the connection of a request with a body end with its answer, whatever that is. No endpoint takes a
-// body, so there is never a reason to wait for one; but net/http would read a quarter of a megabyte of it before it
-// sends the answer, however slowly it comes, if the connection were to live on.
+// announceEnd lets the connection of a request with a body end with its answer, whatever that is. Hardly any
+// endpoint takes one, so there is seldom a reason to wait for it; but net/http would read a quarter of a megabyte of it before
+// it sends the answer, however slowly it comes, if the connection were to live on.
 func announceEnd(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		w.Header().Set("Connection", "close")

@@ -65,7 +65,7 @@ func (h hosts) check(r *http.Request) *status.Status {
 	if !h.loopback && len(h.listed) == 0 || r.Host == "" || h.known(r.Host) {
 		return nil
 	}
-	return refusedPage("host", "this server is not known as %s: use its address or localhost, or put that name into "+
+	return refusedPage(causeHost, "this server is not known as %s: use its address or localhost, or put that name into "+
 		"server.allowed-hosts", quote(r.Host))
 }
 
@@ -73,7 +73,7 @@ func (h hosts) check(r *http.Request) *status.Status {
 // it knows its hosts, what only reads is refused as well.
 func (h hosts) checkOrigin(protection *http.CrossOriginProtection, r *http.Request) *status.Status {
 	if protection.Check(r) != nil {
-		return refusedPage("cross-origin", "this request comes from a page of another origin, and no such page may change anything")
+		return refusedPage(causeOrigin, "this request comes from a page of another origin, and no such page may change anything")
 	}
 	origin := r.Header.Get("Origin")
 	if origin == "" || !h.loopback && len(h.listed) == 0 {
@@ -82,7 +82,7 @@ func (h hosts) checkOrigin(protection *http.CrossOriginProtection, r *http.Reque
 	if from, err := url.Parse(origin); err == nil && from.Host != "" && h.known(from.Host) {
 		return nil
 	}
-	return refusedPage("cross-origin", "this request comes from a page of %s, which is not in server.allowed-hosts", quote(origin))
+	return refusedPage(causeOrigin, "this request comes from a page of %s, which is not in server.allowed-hosts", quote(origin))
 }
 
 // known reports whether a host, with or without a port, is one of this door's.
@@ -127,6 +127,16 @@ func hostName(hostPort string) string {
 	}
 	return name
 }
+
+// What the door refuses by itself, as the "cause" in an ErrorInfo's metadata.
+const (
+	causeHost          = "host"
+	causeOrigin        = "cross-origin"
+	causeAuthorization = "authorization"
+)
+
+// Causes are those that [Options.Refused] is told of beside the contract's reasons.
+func Causes() []string { return []string{causeHost, causeOrigin, causeAuthorization} }
 
 // refusedPage refuses a request that a web page may have made. The cause is for counting.
 func refusedPage(cause, format string, args ...any) *status.Status {

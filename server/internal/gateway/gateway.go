@@ -49,8 +49,8 @@ type Options struct {
 	Allows func(ctx context.Context, operation string) bool
 	// Refused is told of what was turned away at the door before anything looked at who calls: because a web page may have sent
 	// it, because its credentials could be taken for this or that, or because it was to change something and cannot be understood.
-	// The error is a status; of the first two the ErrorInfo's metadata has as "cause" either "host", "cross-origin" or
-	// "authorization". The operation is as for Allows, or "unknown". May be nil.
+	// The error is a status; of the first two the ErrorInfo's metadata has as "cause" one of [Causes]. The operation is as for
+	// Allows, or "unknown". May be nil.
 	Refused func(ctx context.Context, operation string, err error)
 	// Loopback tells that the door listens on loopback, where a request must name a host that is: localhost, what is below it, an
 	// address of loopback, or one of Hosts.

@@ -53,7 +53,7 @@ func checkAuthorization(r *http.Request) *status.Status {
 // strange refuses an Authorization header. The cause is for counting.
 func strange(format string, args ...any) *status.Status {
 	return reason.With(status.Newf(codes.InvalidArgument, format, args...), exportgatev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
-		map[string]string{"parameter": headerAuthorization, "cause": "authorization"})
+		map[string]string{"parameter": headerAuthorization, "cause": causeAuthorization})
 }
 
 // challenge is what a client that is not authenticated must do (RFC 6750, section 3).
