@@ -17,8 +17,9 @@ import (
 // MaxLine is how long a line can be, in bytes: two ledgers, as [hold.MaxRecord] bounds them, and what changed.
 const MaxLine = 4 * hold.MaxRecord
 
-// Lines reads a log line by line, or what of one went to standard error. A line that was cut short, as a crash leaves it, is left out. One that is whole and makes no
-// sense is an error, after which reading goes on; one that is too long, or a reader that fails, is an error that ends it.
+// Lines reads a log line by line, or what of one went to standard error. A line that was cut short, as a crash leaves it, is
+// left out. One that is whole and makes no sense is an error, after which reading goes on; one that is too long, or a reader
+// that fails, is an error that ends it.
 func Lines(log io.Reader) iter.Seq2[*Line, error] {
 	return func(yield func(*Line, error) bool) {
 		lines := bufio.NewScanner(log)

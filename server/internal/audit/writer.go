@@ -45,8 +45,7 @@ func (l *Log) await(line *Line) error {
 // send gives a line its number and its place in the queue.
 func (l *Log) send(e *entry) {
 	l.mu.Lock()
-	l.seq++
-	e.line.Time, e.line.Server, e.line.Seq = time.Now().UTC(), l.opts.Server, l.seq
+	l.stamp(e.line)
 	e.rebase = e.rebase || l.gap
 	err := l.enqueue(e)
 	if e.before != nil {
@@ -56,6 +55,12 @@ func (l *Log) send(e *entry) {
 	if err != nil {
 		l.tell(e, err)
 	}
+}
+
+// stamp says of a line when it was made, by whom, and which it is. l.mu is held.
+func (l *Log) stamp(line *Line) {
+	l.seq++
+	line.Time, line.Server, line.Seq = time.Now().UTC(), l.opts.Server, l.seq
 }
 
 // enqueue does not wait, and once the disk does not answer nobody does. l.mu is held.
@@ -176,8 +181,7 @@ func (w *writer) writeFlood() {
 		return
 	}
 	w.log.mu.Lock()
-	w.log.seq++
-	line.Time, line.Server, line.Seq = time.Now().UTC(), w.log.opts.Server, w.log.seq
+	w.log.stamp(line)
 	w.log.mu.Unlock()
 	w.write([]*entry{{line: line}})
 }
