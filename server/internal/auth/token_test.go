@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,10 +120,20 @@ func TestTokensAreReadAgain(t *testing.T) {
 		expect("as it was", true, false, false)
 		writeTokens(t, path, strings.Repeat("#", maxTokenFile+1))
 		expect("too large a file", true, false, true)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		expect("a pipe, which nobody writes to", true, false, true)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
 		writeTokens(t, path, "backup "+newHash)
 		expect("a new one", false, true, false)
 		told := lines.String()
-		if strings.Count(told, "\n") != 5 || strings.Contains(told, oldToken) || strings.Contains(told, newToken) {
+		if strings.Count(told, "\n") != 6 || strings.Contains(told, oldToken) || strings.Contains(told, newToken) {
 			t.Errorf("told:\n%s", told)
 		}
 	})

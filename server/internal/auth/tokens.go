@@ -74,6 +74,12 @@ func (t *tokens) look(ctx context.Context) {
 }
 
 func (t *tokens) read() ([]byte, []entry, error) {
+	// A pipe would keep whoever opens it waiting, and with it the start of the server, or its end.
+	if info, err := os.Stat(t.path); err != nil {
+		return nil, nil, fmt.Errorf("auth.tokens-file: %w", err)
+	} else if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("auth.tokens-file: %s is not a file, and tokens are read from it again and again", t.path)
+	}
 	file, err := os.Open(t.path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("auth.tokens-file: %w", err)
