@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -94,6 +95,11 @@ func (k *keys) took(ctx context.Context, set []jose.JSONWebKey, err error, asked
 	before, first := k.err, k.fetched.IsZero()
 	k.err, k.retry, k.answered = err, next, asked
 	if err == nil {
+		for i := range k.set { // Whoever goes on with a key that was taken back must not use up what is there for new ones.
+			if id := k.set[i].KeyID; id != "" && !slices.ContainsFunc(set, func(key jose.JSONWebKey) bool { return key.KeyID == id }) {
+				k.miss(id)
+			}
+		}
 		k.set, k.fetched = set, time.Now()
 	}
 	known := len(k.set)
@@ -124,7 +130,9 @@ func (k *keys) verify(ctx context.Context, signed *jose.JSONWebSignature) ([]byt
 			return nil, err
 		}
 		if payload, known = verifyWith(k.known(), signed); !known {
+			k.mu.Lock()
 			k.miss(id)
+			k.mu.Unlock()
 			return nil, unauthenticated("the JWT is signed with a key that the issuer does not have")
 		}
 	}
@@ -214,10 +222,8 @@ func (k *keys) await(ctx context.Context, mine uint64) error {
 	}
 }
 
-// miss remembers a key that the issuer does not have, so that a client with a wrong token asks for nothing.
+// miss remembers a key that the issuer does not have, so that a client with a wrong token asks for nothing. k.mu is held.
 func (k *keys) miss(id string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if len(k.missing) >= maxMissed {
 		clear(k.missing)
 	}

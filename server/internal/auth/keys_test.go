@@ -251,6 +251,39 @@ func TestManyWaitForOne(t *testing.T) {
 	})
 }
 
+// Whoever goes on with a key that was taken back asks for nothing, and uses up nothing that is there for new ones.
+func TestTakenBackAsksForNothing(t *testing.T) {
+	old, fresh := newSigner(t, "a", jose.ES256), newSigner(t, "b", jose.ES256)
+	synctest.Test(t, func(t *testing.T) {
+		p := &provider{}
+		p.set(old)
+		g := newGuard(t, p, Options{})
+		synctest.Wait()
+		p.set(fresh)
+		take := func(key *signer) error {
+			_, err := g.authenticate(t.Context(), bearer(key.sign(t, good(nil))))
+			return err
+		}
+		if err := take(fresh); err != nil {
+			t.Fatal(err)
+		}
+		before := p.fetches()
+		for range 2 * askBurst {
+			if reason := why(t, take(old)); !strings.Contains(reason, "did not have moments ago") {
+				t.Errorf("refused because %q", reason)
+			}
+		}
+		if asked := p.fetches() - before; asked != 0 {
+			t.Errorf("asked %d times for a key that was taken back", asked)
+		}
+		p.set(old, fresh)
+		<-time.After(missed + time.Second)
+		if err := take(old); err != nil {
+			t.Errorf("a key that is back: %v", err)
+		}
+	})
+}
+
 // A caller that leaves is not waited with.
 func TestCallerLeaves(t *testing.T) {
 	key := newSigner(t, "a", jose.ES256)
