@@ -75,14 +75,28 @@ func (h hosts) checkOrigin(protection *http.CrossOriginProtection, r *http.Reque
 	if protection.Check(r) != nil {
 		return refusedPage(causeOrigin, "this request comes from a page of another origin, and no such page may change anything")
 	}
+	if !h.loopback && len(h.listed) == 0 {
+		return nil
+	}
 	origin := r.Header.Get("Origin")
-	if origin == "" || !h.loopback && len(h.listed) == 0 {
+	if origin == "" && embedded(r) {
+		return refusedPage(causeOrigin, "a page of another site loads this as a part of itself: open it by itself instead")
+	}
+	if origin == "" {
 		return nil
 	}
 	if from, err := url.Parse(origin); err == nil && from.Host != "" && h.known(from.Host) {
 		return nil
 	}
 	return refusedPage(causeOrigin, "this request comes from a page of %s, which is not in server.allowed-hosts", quote(origin))
+}
+
+// embedded reports whether a page of another site asks for something as an image, a script or a frame of its own, without an
+// Origin. It cannot read the answer, but each such request counts by the limits of whoever's browser it is, so that the page
+// could keep that person out. To follow a link is to ask for a document.
+func embedded(r *http.Request) bool {
+	destination := r.Header.Get("Sec-Fetch-Dest")
+	return r.Header.Get("Sec-Fetch-Site") == "cross-site" && destination != "" && destination != "document"
 }
 
 // known reports whether a host, with or without a port, is one of this door's.
