@@ -90,6 +90,7 @@ func (l *Log) Refused(c *Call, err error) {
 	}
 	line := c.line(KindRefused)
 	line.answer(err)
+	line.shorten()
 	l.put(line)
 }
 
@@ -148,11 +149,31 @@ func (line *Line) answer(err error) {
 // maxText is how many bytes of what a caller says are kept. What is valid is shorter.
 const maxText = 1000
 
+// maxRefusedText is as much of it as is kept of a call that was turned away: the name of any hold is shorter. Who has proved
+// nothing could else push the lines that count out of the files that are kept within hours.
+const maxRefusedText = 128
+
+// shorten cuts what a caller says of itself and asks for.
+func (line *Line) shorten() {
+	texts := []*string{&line.UserAgent, &line.Hold, &line.Reason}
+	if line.Parameters != nil {
+		texts = append(texts, &line.Parameters.Renew)
+	}
+	for _, text := range texts {
+		*text = cut(*text, maxRefusedText)
+	}
+}
+
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "..."
+}
+
 // clip makes what a caller says fit to be read: it is neither endless, nor can it command a terminal.
 func clip(text string) string {
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "") + "..."
-	}
+	text = cut(text, maxText)
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return unicode.ReplacementChar

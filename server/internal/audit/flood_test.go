@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 )
 
 func refuse(l *Log, address string) {
@@ -83,5 +87,27 @@ func TestFloodFromNowhere(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"192.0.2.7", "pipe\ufffd"}, slices.Sorted(maps.Keys(l.flood.addresses))); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Whatever one is turned away with, a line is short: 20 of them a minute are less than 50 MB a day.
+func TestRefusedLinesAreShort(t *testing.T) {
+	long := strings.Repeat("\"\x1b", 500)
+	for name, request := range map[string]proto.Message{
+		"pause":  &exportgatev1.PauseRequest{Hold: long, Reason: long, Renew: long},
+		"resume": &exportgatev1.ResumeRequest{Hold: long},
+		"none":   nil,
+	} {
+		o, _ := options(t)
+		l := opening(t, o)
+		l.Refused(&Call{Operation: "GET /", Address: "192.0.2.7:1", UserAgent: long, Request: request}, status.Error(codes.Unauthenticated, "who are you?"))
+		closing(t, l)
+		content, err := os.ReadFile(o.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if most := 50_000_000 / (24 * 60 * refusedByOne); len(content) > most || !strings.Contains(string(content), `\"`) {
+			t.Errorf("%s: the line has %d bytes, want at most %d: %s", name, len(content), most, content)
+		}
 	}
 }
