@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -92,7 +93,7 @@ func TestAForeignResumeIsOnlyTold(t *testing.T) {
 		h, route := t.start(embedded.Options{ApplyDelay: -1}, map[string]string{"exporting.on-foreign-change": "observe"})
 		backup := route.Pause(t.Context(), place("backup-1", embedded.SoftPaused))
 		t.expectSuccess(h, backup, embedded.SoftPaused)
-		t.resumeUntilLeft(h)
+		t.resumeUntilLeft(h, embedded.SoftPaused)
 		h.Cluster.Broker(1).Stop() // That changes nothing of it.
 		t.awaitReads(h)
 		if !has(h, 0, embedded.Exporting) || !has(h, 2, embedded.Exporting) {
@@ -109,30 +110,93 @@ func TestAForeignResumeIsOnlyTold(t *testing.T) {
 	})
 }
 
-// resumeUntilLeft resumes at the brokers until the server does not undo it any more, and returns how often.
-func (t try) resumeUntilLeft(h *servertest.Harness) (tries int) {
+// A pause is a wish of the moment, whoever resumed before: by the hold's own name as by another, also after a restart. To
+// renew by uid is none, and says that nothing is paused.
+func TestAPauseAfterAForeignResume(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []embedded.Phase{embedded.Paused, embedded.SoftPaused} {
+		t.Run(string(phase), func(t *testing.T) {
+			t.Parallel()
+			on(t, []string{"8.8", "8.10"}, func(t try) {
+				h, route := t.start(embedded.Options{ApplyDelay: -1}, map[string]string{"exporting.on-foreign-change": "observe"}, within("10s"))
+				backup := route.Pause(t.Context(), place("backup-1", phase))
+				t.expectSuccess(h, backup, phase)
+				uid := backup.Hold.GetUid()
+
+				t.resumeUntilLeft(h, phase)
+				extended := route.Pause(t.Context(), renew(uid, 2*time.Hour))
+				t.expectNotSettled(extended, "1")
+				if extended.Metadata["outcome"] != "unenforced" || !h.AllIn(embedded.Exporting) {
+					t.Errorf("renewed by uid: %v; %+v", extended, h.Cluster.Replicas())
+				}
+				t.expectInsisted(h, route.Pause(t.Context(), place("backup-1", phase)), phase, uid)
+				extended = route.Pause(t.Context(), renew(uid, 3*time.Hour))
+				t.expectSuccess(h, extended, phase)
+
+				t.resumeUntilLeft(h, phase)
+				h.Restart(t)
+				t.awaitReads(h)
+				if s := t.status(h); !h.AllIn(embedded.Exporting) || !warned(s) {
+					t.Errorf("after a restart: %v; %+v", s.GetWarnings(), h.Cluster.Replicas())
+				}
+				route = h.Route(t, t.door)
+				t.expectInsisted(h, route.Pause(t.Context(), place("backup-1", phase)), phase, uid)
+
+				t.resumeUntilLeft(h, phase)
+				t.expectSuccess(h, route.Pause(t.Context(), place("backup-2", phase)), phase)
+				t.expect(route.Resume(t.Context(), release("backup-1")), codes.FailedPrecondition, broken)
+				t.awaitQuiet(h, phase)
+				t.expectSuccess(h, route.Resume(t.Context(), force()), embedded.Exporting)
+			})
+		})
+	}
+}
+
+// expectInsisted ends the test unless a renewal has paused again what somebody resumed, which has broken the hold.
+func (t try) expectInsisted(h *servertest.Harness, o servertest.Outcome, phase embedded.Phase, uid string) {
 	t.Helper()
-	var s *exportgatev1.Status
-	foreign := func(e *exportgatev1.Event) bool { return e.GetKind() == exportgatev1.EventKind_EVENT_KIND_FOREIGN }
+	t.expectSuccess(h, o, phase)
+	if o.Hold.GetUid() != uid || o.Hold.GetContinuity() != exportgatev1.Continuity_CONTINUITY_BROKEN {
+		t.Errorf("the renewed hold is %v", o.Hold)
+	}
+	t.awaitReads(h)
+	if s := t.status(h); !s.GetSettled() || warned(s) || !h.AllIn(phase) {
+		t.Errorf("the status is %v", s)
+	}
+	h.Cluster.Broker(1).Stop() // It comes back paused, or is paused.
+	t.heal(h)
+	t.awaitQuiet(h, phase)
+}
+
+// warned reports whether a status says that the holds are not enforced.
+func warned(s *exportgatev1.Status) bool {
+	return slices.ContainsFunc(s.GetWarnings(), func(w string) bool { return strings.Contains(w, "not enforced") })
+}
+
+// resumeUntilLeft resumes at the brokers until the server does not undo it any more, and returns how often.
+func (t try) resumeUntilLeft(h *servertest.Harness, phase embedded.Phase) (tries int) {
+	t.Helper()
 	servertest.Await(t, "a foreign resume is left alone", func() bool {
-		if s = t.status(h); s.GetSettled() && h.AllIn(embedded.SoftPaused) {
+		s := t.status(h)
+		if s.GetSettled() && h.AllIn(phase) {
 			t.awaitReads(h) // The loop must have seen that, else it goes on undoing the last one.
 			t.behind(h, embedded.Exporting)
 			tries++
 		}
-		return slices.ContainsFunc(s.GetEvents(), foreign)
+		return warned(s)
 	})
 	writes := len(h.Cluster.Writes())
 	t.awaitReads(h)
 	if !h.AllIn(embedded.Exporting) || len(h.Cluster.Writes()) != writes {
 		t.Errorf("it is undone: %+v", h.Cluster.Writes()[writes:])
 	}
-	s = t.status(h)
-	if s.GetSettled() || s.GetTarget() != phaseOf(embedded.SoftPaused) || s.GetObserved() != phaseOf(embedded.Exporting) {
+	s := t.status(h)
+	if s.GetSettled() || s.GetTarget() != phaseOf(phase) || s.GetObserved() != phaseOf(embedded.Exporting) || !warned(s) {
 		t.Errorf("the status is %v", s)
 	}
-	if !slices.ContainsFunc(s.GetWarnings(), func(w string) bool { return strings.Contains(w, "not enforced") }) {
-		t.Errorf("the warnings are %q", s.GetWarnings())
+	foreign := func(e *exportgatev1.Event) bool { return e.GetKind() == exportgatev1.EventKind_EVENT_KIND_FOREIGN }
+	if !slices.ContainsFunc(s.GetEvents(), foreign) {
+		t.Errorf("the events are %v", s.GetEvents())
 	}
 	return tries
 }
@@ -144,7 +208,7 @@ func TestAForeignResumeIsUndoneFiveTimes(t *testing.T) {
 		h, route := t.start(embedded.Options{ApplyDelay: -1})
 		t.expectSuccess(h, route.Pause(t.Context(), place("backup-1", embedded.SoftPaused)), embedded.SoftPaused)
 		// There may be more: those that the loop saw half done do not count, for it cannot tell them from lost disks.
-		if tries := t.resumeUntilLeft(h); tries < 6 {
+		if tries := t.resumeUntilLeft(h, embedded.SoftPaused); tries < 6 {
 			t.Errorf("it was left alone after %d tries", tries)
 		}
 		t.expectSuccess(h, route.Resume(t.Context(), force()), embedded.Exporting)
