@@ -194,8 +194,14 @@ func TestNoBrokerAnswers(t *testing.T) {
 			t.Errorf("resume: %v", o)
 		}
 	}
-	if a := exchange(t, h, http.MethodGet, "/actuator/health"); a.code != http.StatusOK {
-		t.Errorf("health: %+v", a)
+	for path, code := range map[string]int{
+		"/actuator/health": http.StatusServiceUnavailable, "/actuator/health/brokers": http.StatusServiceUnavailable,
+		// A restart would not mend it, and it is this server that says so.
+		"/actuator/health/liveness": http.StatusOK, "/actuator/health/readiness": http.StatusOK, "/actuator/health/startup": http.StatusOK,
+	} {
+		if a := exchange(t, h, http.MethodGet, path); a.code != code {
+			t.Errorf("%s: %+v", path, a)
+		}
 	}
 	try{T: t}.heal(h)
 	try{T: t, door: servertest.HTTP}.awaitQuiet(h, embedded.Exporting)

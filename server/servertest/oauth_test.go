@@ -2,6 +2,7 @@ package servertest_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -41,7 +42,7 @@ func newProvider(t *testing.T, ca *certstest.Authority) *provider {
 	p := &provider{}
 	p.Server = httptest.NewUnstartedServer(p)
 	p.TLS = end(ca.Issue(t, certstest.Leaf{IP: []string{"127.0.0.1"}}))
-	p.Config.ErrorLog = nil
+	p.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(t.Output(), nil), slog.LevelWarn)
 	p.StartTLS()
 	t.Cleanup(p.Close)
 	return p
@@ -127,7 +128,7 @@ func TestGatewayWithTokens(t *testing.T) {
 			harness := startCluster(t, cluster)
 			settings := servertest.Settings(t, harness.Cluster, servertest.Options{Discovery: servertest.ByGateway, Settings: s.settings(map[string]string{
 				"zeebe.oauth.token-url": p.URL + "/token", "zeebe.oauth.client-id": oauthClient, "zeebe.oauth.client-secret-file": secret,
-				"zeebe.oauth.audience": "zeebe-api", "log.level": "debug",
+				"zeebe.oauth.audience": "zeebe-api", "zeebe.oauth.ca": s.trust, "log.level": "debug",
 			})})
 			p.set(mode)
 			server := start(t, settings)
