@@ -168,8 +168,9 @@ func TestTLSIsRefused(t *testing.T) {
 		why   string
 	}{
 		"members of an authority that is not trusted": {stranger, "unknown authority"},
-		"a certificate that the members do not trust": {unproven, "certificate"},
-		"no certificate": {certs.Files{Trust: e.store.Trust}, "etcd at https://"}, // Whether the alert comes before the end is chance.
+		// Whether the alert comes before the end of the connection is chance.
+		"a certificate that the members do not trust": {unproven, "etcd at https://"},
+		"no certificate": {certs.Files{Trust: e.store.Trust}, "etcd at https://"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := e.open(c.Endpoints(), test.files).Read(t.Context()); err == nil || !strings.Contains(err.Error(), test.why) {
