@@ -83,6 +83,31 @@ func TestMaxHolds(t *testing.T) {
 	}
 }
 
+// Who may touch only its own cannot place so many that an operator has no room.
+func TestRoomForOperators(t *testing.T) {
+	s := play(t)
+	for i := range MaxHolds - forOperators {
+		p := s.asked(fmt.Sprint("hold-", i), soft)
+		p.OwnOnly = true
+		s.place(p)
+	}
+	p := s.asked("one-more", soft)
+	p.OwnOnly = true
+	_, _, err := s.state.place(p, s.now)
+	if tooMany, is := errors.AsType[*TooManyError](err); !is || tooMany.Limit != MaxHolds-forOperators {
+		t.Errorf("one more: %v", err)
+	}
+	p = s.asked("hold-7", soft)
+	p.OwnOnly = true
+	s.place(p) // A renewal makes no more of them.
+	for i := range forOperators {
+		s.place(s.asked(fmt.Sprint("operators-", i), soft))
+	}
+	if len(s.state.Holds) != MaxHolds {
+		t.Errorf("%d holds", len(s.state.Holds))
+	}
+}
+
 // A renewal keeps what it renews, and never makes it end sooner, nor be withdrawn where it would not have been.
 func TestRenew(t *testing.T) {
 	const never = -1

@@ -17,7 +17,7 @@ type Placing struct {
 	ID            string
 	Phase         exporting.Phase // SOFT_PAUSED or PAUSED
 	Owner, Reason string
-	// OwnOnly refuses to renew or replace a hold that is not the owner's.
+	// OwnOnly refuses to renew or replace a hold that is not the owner's, and to place one where only operators may.
 	OwnOnly bool
 	// TTL is how long it lives from now on; 0 is for ever.
 	TTL time.Duration
@@ -34,7 +34,7 @@ type Placing struct {
 // ErrOvertaken refuses a hold because the holds changed since the cluster was judged: it has to be judged again.
 var ErrOvertaken = errors.New("the holds changed meanwhile")
 
-// TooManyError refuses a hold where there are [MaxHolds], or the ledger would be too large for its store.
+// TooManyError refuses a hold where there are [MaxHolds], or for who may touch only its own a few less, or the ledger would be too large for its store.
 type TooManyError struct{ Limit int }
 
 // Error names the limit and the way out.
@@ -61,8 +61,8 @@ func (s *State) place(p Placing, now time.Time) (placed Hold, renewed bool, err 
 	switch {
 	case p.Restore == nil, s.Target() != p.Held:
 		return Hold{}, false, ErrOvertaken
-	case len(s.Holds) >= MaxHolds && !live:
-		return Hold{}, false, &TooManyError{MaxHolds}
+	case len(s.Holds) >= p.most() && !live:
+		return Hold{}, false, &TooManyError{p.most()}
 	}
 	h := Hold{
 		ID: p.ID, UID: rand.Text(), Phase: p.Phase, Owner: p.Owner, Reason: p.Reason, Created: now, Asked: now, Expires: expiry(now, p.TTL),
@@ -84,6 +84,18 @@ func (s *State) place(p Placing, now time.Time) (placed Hold, renewed bool, err 
 	}
 	s.put(h)
 	return h, false, nil
+}
+
+// forOperators is how many of the holds are for those who may touch others' alone: a script that places one after another must
+// not keep from pausing whoever is called because of it.
+const forOperators = 10
+
+// most is how many holds may live for one more to be placed.
+func (p *Placing) most() int {
+	if p.OwnOnly {
+		return MaxHolds - forOperators
+	}
+	return MaxHolds
 }
 
 // toReturn is what lives again if the hold that replaces this one is withdrawn: this one, unless it was to be withdrawn
