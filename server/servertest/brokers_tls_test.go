@@ -160,9 +160,9 @@ func TestBrokersThatCannotBeTrusted(t *testing.T) {
 			t.Parallel()
 			try := try{T: t, version: "8.9", door: servertest.HTTP}
 			s := newSecure(t, ca)
-			h := servertest.Start(t, servertest.Options{Cluster: s.options(try.version), Settings: s.settings(within("2s"))})
+			h := servertest.Start(t, servertest.Options{Cluster: s.options(try.version), Settings: s.settings(within("5s"))})
 			route := h.Route(t, try.door)
-			try.expectSuccess(h, route.Pause(t.Context(), hard()), embedded.Paused)
+			try.expectSuccess(h, try.untilAvailable(route, hard()), embedded.Paused)
 			s.show(faces{"127.0.0.2": test.shows, "": s.broker(ca, ca)})
 			s.cut(h, 1)
 			servertest.Await(t, "the broker is not spoken to", func() bool {

@@ -70,7 +70,7 @@ func (i Identity) dialOptions() []grpc.DialOption {
 
 // Client is for HTTP, and the scheme is that of its URLs. Whoever has it closes its connections.
 func (i Identity) Client() (client *http.Client, scheme string) {
-	transport := &http.Transport{TLSClientConfig: i.TLS, ForceAttemptHTTP2: i.TLS != nil && !i.HTTP1}
+	transport := &http.Transport{TLSClientConfig: i.TLS.Clone(), ForceAttemptHTTP2: i.TLS != nil && !i.HTTP1}
 	scheme = "http"
 	if i.TLS != nil {
 		scheme = "https"

@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if status, ok := servertest.RunChild(); ok {
 		os.Exit(status)
 	}
+	if status, ok := servertest.RunFlood(); ok {
+		os.Exit(status)
+	}
 	flag.Parse()
 	// These tests wait for brokers that do not answer; the processors are idle meanwhile.
 	setUnlessGiven("test.parallel", "16")

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -260,7 +261,7 @@ func (r *rotation) pauseAndResume(kind rotating, route servertest.Route, stop <-
 		select {
 		case <-stop:
 			return
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(500 * time.Millisecond):
 		}
 	}
 }
@@ -269,21 +270,20 @@ func (r *rotation) pauseAndResume(kind rotating, route servertest.Route, stop <-
 func (r *rotation) watch(form servertest.Form) <-chan error {
 	w := r.h.WatchAs(r.t, form, "", r.identity())
 	ended := make(chan error, 1)
-	go func() {
-		for {
-			message, o := w.Next()
-			if message == nil {
-				ended <- fmt.Errorf("it ended before its time: %v", o)
-				return
-			}
-			for _, h := range message.GetStatus().GetHolds() {
-				if h.GetId() == lastHold {
-					w.Stop()
-					ended <- nil
-					return
-				}
-			}
-		}
-	}()
+	go func() { ended <- awaitLastHold(w) }()
 	return ended
+}
+
+// awaitLastHold reads until the last hold is told of, and breaks the stream off.
+func awaitLastHold(w *servertest.Watch) error {
+	defer w.Stop()
+	for {
+		message, o := w.Next()
+		if message == nil {
+			return fmt.Errorf("it ended before its time: %v", o)
+		}
+		if slices.ContainsFunc(message.GetStatus().GetHolds(), func(h *exportgatev1.Hold) bool { return h.GetId() == lastHold }) {
+			return nil
+		}
+	}
 }
