@@ -36,6 +36,8 @@ func TestAccessRefuses(t *testing.T) {
 		{"an audience alone", []string{"AUTH_JWT_AUDIENCE=x"}, "of use only with auth.jwt.issuer"},
 		{"an issuer in the clear", append(jwt[1:], "AUTH_JWT_ISSUER=http://a.example", roles), "is not https"},
 		{"an issuer with a password", append(jwt[1:], "AUTH_JWT_ISSUER=https://me:hunter2@a.example", roles), "must not carry a user"},
+		{"a gateway with a password", []string{"ZEEBE_BROKERS=", "ZEEBE_GATEWAY=https://me:hunter2@gw:26500"}, "must not carry a user"},
+		{"a host with a password", []string{"SERVER_ALLOWED_HOSTS=https://me:hunter2@a.example"}, "must not carry a user"},
 		{"a shared secret", append(jwt, "AUTH_JWT_ALGORITHMS=RS256,HS256", roles), `"HS256" is not one of`},
 		{"no signature", append(jwt, "AUTH_JWT_ALGORITHMS=none", roles), `"none" is not one of`},
 		{"a clock that nobody winds", append(jwt, "AUTH_JWT_CLOCK_SKEW=1h", roles), "is not between"},

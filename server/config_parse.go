@@ -193,6 +193,9 @@ func parseGateway(text string) (string, error) {
 	for _, scheme := range []string{"https://", "grpcs://"} {
 		address = strings.TrimPrefix(address, scheme)
 	}
+	if strings.Contains(text, "@") {
+		return "", errNoPassword
+	}
 	if !isHostPort(address) {
 		return "", fmt.Errorf("%q is not the address of a gateway: write one such as zeebe-gateway:26500, or https://zeebe-gateway:26500 "+
 			"where it speaks TLS", text)
@@ -218,6 +221,9 @@ func parseMinFree(text string) (MinFree, error) {
 	}
 	return MinFree{Bytes: bytes}, nil
 }
+
+// errNoPassword refuses what would be shown wherever the configuration is.
+var errNoPassword = errors.New("an address must not carry a user or a password")
 
 // parseList takes items that are separated by commas. None may be there twice.
 func parseList(text string, check func(item string) error) ([]string, error) {
@@ -254,7 +260,7 @@ func parseManagementURL(text string) (string, error) {
 // checkURL checks a management base URL. It never repeats one that may hold a password.
 func checkURL(text string, schemes ...string) error {
 	if strings.Contains(text, "@") {
-		return errors.New("a URL must not carry a user or a password")
+		return errNoPassword
 	}
 	u, err := url.Parse(text)
 	switch {

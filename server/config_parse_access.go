@@ -28,6 +28,9 @@ func parseLimit(text string) (int, error) {
 
 func parseHosts(text string) ([]string, error) {
 	return parseList(text, func(host string) error {
+		if strings.Contains(host, "@") {
+			return errNoPassword
+		}
 		_, err := parseAddress(host)
 		return err
 	})
@@ -74,7 +77,7 @@ func parseTokenURL(text string) (string, error) {
 // checkSecureURL lets a URL be http only on this machine: keys and secrets travel there.
 func checkSecureURL(text, what, example string) error {
 	if strings.Contains(text, "@") {
-		return errors.New("a URL must not carry a user or a password")
+		return errNoPassword
 	}
 	u, err := url.Parse(text)
 	switch {
