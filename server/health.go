@@ -49,7 +49,12 @@ func ended(at, now time.Time) bool { return !at.IsZero() && now.After(at) }
 // brokersHealth is DOWN while one broker does not answer, because no pause can be placed then.
 func brokersHealth(status *reconcile.Status) gateway.Component {
 	component := gateway.Component{Name: "brokers", Status: gateway.HealthUnknown}
-	if status == nil || status.View.Topology == nil {
+	switch {
+	case status == nil:
+		return component
+	case status.View.Topology == nil && status.View.TopologyErr != nil:
+		return componentOf("brokers", status.View.TopologyErr)
+	case status.View.Topology == nil:
 		return component
 	}
 	component.Status, component.Details = gateway.HealthUp, map[string]any{}
