@@ -26,6 +26,7 @@ func (a *audited) check(least int) {
 			}
 		}
 	}
+	l.judge(a.callers[0], a.interrupted)
 	l.judgeLives()
 	if refused > l.suppressed+l.unsure {
 		a.Errorf("%d calls were refused and have no line; %d are counted, and %d may be", refused, l.suppressed, l.unsure)
@@ -163,8 +164,10 @@ func (l *logged) expectAnswer(c *remembered, line *audit.Line) {
 func (l *logged) expectOf(k *known, c *remembered, line *audit.Line) {
 	l.Helper()
 	door, name, role := strings.ToLower(string(c.door)), k.name, k.role
-	if line.Kind == audit.KindRefused && c.code == codes.InvalidArgument {
-		name = "" // The HTTP door turns nonsense away before anybody looks at who sent it.
+	// The HTTP door turns nonsense away before anybody looks at who sent it, and where too many credentials were wrong those of
+	// who has not called yet are not looked at either.
+	if line.Kind == audit.KindRefused && (c.code == codes.InvalidArgument || c.code == codes.ResourceExhausted && line.Caller == "") {
+		name = ""
 	}
 	if name == "" {
 		role = "none"

@@ -18,8 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	exportgatev1 "github.com/exportgate/exportgate/gen/exportgate/v1"
 	"github.com/exportgate/exportgate/server/internal/audit"
 	"github.com/exportgate/exportgate/server/internal/auth"
 	"github.com/exportgate/exportgate/server/internal/embedded"
@@ -63,6 +65,8 @@ type audited struct {
 	callers  []*known
 	tokens   []string
 	killed   map[string]bool // servers by name
+	// interrupted is a call of the first caller's during which its server was killed.
+	interrupted *remembered
 }
 
 func newAudited(t *testing.T, seed uint64) *audited {
@@ -136,11 +140,8 @@ func (a *audited) live(n, calls int, end string, random *rand.Rand) {
 		a.expire(p)
 	}
 	<-enough
-	if end == "kill" { // While calls wait for brokers.
-		for _, b := range a.cluster.Cluster.Brokers() {
-			b.SetFaults(embedded.Hang())
-		}
-		a.awaitOpen(settings["server.name"])
+	if end == "kill" {
+		a.cut(p, settings["server.name"])
 		a.killed[settings["server.name"]] = true
 		p.kill()
 	} else {
@@ -183,22 +184,30 @@ func (a *audited) expire(p *proxy) {
 	})
 }
 
-// awaitOpen waits until a call of a server's has an intent and no outcome yet.
-func (a *audited) awaitOpen(server string) {
+// cut begins a call that waits for brokers, and returns when the log has its intent.
+func (a *audited) cut(p *proxy, server string) {
 	a.Helper()
-	servertest.Await(a, "a call is under way", func() bool {
-		open := map[string]bool{}
-		for _, line := range a.written() {
-			switch {
-			case line.Server != server:
-			case line.Kind == audit.KindIntent:
-				open[line.RequestID] = true
-			case line.Kind == audit.KindOutcome:
-				delete(open, line.RequestID)
-			}
-		}
-		return len(open) > 0
+	for _, b := range a.cluster.Cluster.Brokers() {
+		b.SetFaults(embedded.Hang())
+	}
+	k := a.callers[0]
+	route, err := servertest.DialAs(servertest.GRPC, p.address(servertest.GRPC), k.who)
+	if err != nil {
+		a.Fatal(err)
+	}
+	a.Cleanup(route.Close)
+	const id = "cut-off"
+	ctx := metadata.AppendToOutgoingContext(context.WithoutCancel(a.Context()), "x-request-id", id)
+	go route.Resume(ctx, &exportgatev1.ResumeRequest{Force: true}) // It ends with the server.
+	servertest.Await(a, "the intent of the call is written", func() bool {
+		return slices.ContainsFunc(a.files(), func(path string) bool {
+			content, err := os.ReadFile(path)
+			return err == nil && bytes.Contains(content, []byte(`"request_id":"`+id+`"`))
+		})
 	})
+	a.interrupted = &remembered{
+		id: id, operation: exportgatev1.ExportingService_Resume_FullMethodName, door: servertest.GRPC, changes: true, life: server,
+	}
 }
 
 // written is what the log has by now. A file that is put aside meanwhile is found the next time.
