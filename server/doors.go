@@ -43,8 +43,10 @@ func (s *Server) openGRPC(ctx context.Context, cfg *Config, svc exportgatev1.Exp
 		grpc.Creds(transport),
 		grpc.ForceServerCodecV2(broadcast.NewCodec()),
 		grpc.InTapHandle(arrivals.Tap),
-		grpc.ChainUnaryInterceptor(append(append([]grpc.UnaryServerInterceptor{arrivals.Unary}, chain.Unary()...), calls.Unary)...),
-		grpc.ChainStreamInterceptor(append(append([]grpc.StreamServerInterceptor{arrivals.Stream}, chain.Stream()...), interceptor.EndWith(streams))...),
+		grpc.ChainUnaryInterceptor(arrivals.Unary),
+		grpc.ChainUnaryInterceptor(append(chain.Unary(), calls.Unary)...),
+		grpc.ChainStreamInterceptor(arrivals.Stream),
+		grpc.ChainStreamInterceptor(append(chain.Stream(), interceptor.EndWith(streams))...),
 		grpc.MaxRecvMsgSize(64<<10), // Requests are a few names.
 		grpc.MaxHeaderListSize(32<<10),
 		grpc.MaxConcurrentStreams(1000),

@@ -77,6 +77,10 @@ func newServer(ctx context.Context, cfg *Config, log *slog.Logger, reach func(*s
 	if err := s.surround(ctx, cfg, log); err != nil {
 		return nil, err
 	}
+	access, err := s.openAccess(cfg) // Before anything is asked of brokers or store: its files may be at fault.
+	if err != nil {
+		return nil, err
+	}
 	brokers, err := reach(&s.surroundings)
 	if err != nil {
 		return nil, err
@@ -123,10 +127,6 @@ func newServer(ctx context.Context, cfg *Config, log *slog.Logger, reach func(*s
 	s.known = reconciler.Known
 	s.start("reconciler", reconciler.Run)
 
-	access, err := s.openAccess(cfg)
-	if err != nil {
-		return nil, err
-	}
 	s.lifecycle.onStop("doors", s.closeDoors)
 	exportingService := service.New(reconciler, s.part("calls"))
 	if !cfg.GRPC.Off() {
