@@ -165,8 +165,8 @@ func (l *logged) expectOf(k *known, c *remembered, line *audit.Line) {
 	l.Helper()
 	door, name, role := strings.ToLower(string(c.door)), k.name, k.role
 	// The HTTP door turns nonsense away before anybody looks at who sent it, and where too many credentials were wrong those of
-	// who has not called yet are not looked at either.
-	if line.Kind == audit.KindRefused && (c.code == codes.InvalidArgument || c.code == codes.ResourceExhausted && line.Caller == "") {
+	// who has not called yet are not looked at either. The line says so: whoever was cut off was told nothing.
+	if line.Kind == audit.KindRefused && (line.Code == "INVALID_ARGUMENT" || line.Code == "RESOURCE_EXHAUSTED" && line.Caller == "") {
 		name = ""
 	}
 	if name == "" {
