@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
@@ -14,23 +13,12 @@ import (
 	"github.com/exportgate/exportgate/server/servertest"
 )
 
-// plainConn is a connection of nobody to the door for gRPC.
-func plainConn(t *testing.T, h *servertest.Harness) *grpc.ClientConn {
-	t.Helper()
-	conn, err := grpc.NewClient(h.Server.GRPCAddr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
-}
-
 // Calls whose message does not come are not kept, whichever they are: nobody knows whose they are, so that no other limit counts
 // them.
 func TestCallsWithoutMessage(t *testing.T) {
 	t.Parallel()
 	h := servertest.Start(t, servertest.Options{})
-	conn := plainConn(t, h)
+	conn := dialGRPC(t, h)
 	for _, method := range []string{
 		exportgatev1.ExportingService_Pause_FullMethodName, exportgatev1.ExportingService_WatchStatus_FullMethodName,
 		grpc_health_v1.Health_Check_FullMethodName, grpc_health_v1.Health_Watch_FullMethodName,
@@ -54,7 +42,7 @@ func TestCallsWithoutMessage(t *testing.T) {
 func TestHealthWatches(t *testing.T) {
 	t.Parallel()
 	h := servertest.Start(t, servertest.Options{})
-	client := grpc_health_v1.NewHealthClient(plainConn(t, h))
+	client := grpc_health_v1.NewHealthClient(dialGRPC(t, h))
 	for i := range 201 {
 		stream, err := client.Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
 		if err != nil {

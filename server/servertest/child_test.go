@@ -22,33 +22,15 @@ import (
 type proxy struct {
 	command *exec.Cmd
 	stdin   io.Closer
-	said    said          // on its standard error
-	ready   chan struct{} // closed when it has told its addresses
-	exited  chan struct{} // closed when it has ended
-	err     error         // how, then
+	said    servertest.Said // on its standard error
+	ready   chan struct{}   // closed when it has told its addresses
+	exited  chan struct{}   // closed when it has ended
+	err     error           // how, then
 
 	mu        sync.Mutex
 	head      []byte // of its standard output, until it is ready
 	addresses map[servertest.Door]string
 	routes    []servertest.Route
-}
-
-// said is what a process has said. It may be written and read at once.
-type said struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *said) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
 }
 
 // launch starts a server and does not wait for it. It ends with the test.

@@ -37,6 +37,17 @@ func drive(t *testing.T, c *exportingtest.Cluster, goal exporting.Phase, limit t
 	return view, time.Since(began), err
 }
 
+// runner makes drives of at most the given time.
+func runner(t *testing.T, f *exporting.Fanout) func(goal exporting.Phase, limit time.Duration) error {
+	t.Helper()
+	return func(goal exporting.Phase, limit time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		_, err := f.Drive(ctx, exporting.Goal{Phase: goal})
+		return err
+	}
+}
+
 func all(phases []exporting.Phase, want exporting.Phase) bool {
 	return !slices.ContainsFunc(phases, func(p exporting.Phase) bool { return p != want })
 }
@@ -294,12 +305,7 @@ func TestTheSameRequestOnceMoreCounts(t *testing.T) {
 		c.Delay = time.Second
 		f := newFanout(t, c)
 		defer f.Close()
-		run := func(phase exporting.Phase, limit time.Duration) error {
-			ctx, cancel := context.WithTimeout(t.Context(), limit)
-			defer cancel()
-			_, err := f.Drive(ctx, exporting.Goal{Phase: phase})
-			return err
-		}
+		run := runner(t, f)
 		if err := run(exporting.PhaseSoftPaused, 10*time.Second); err != nil {
 			t.Fatal(err)
 		}
@@ -345,12 +351,7 @@ func TestAPauseAfterAResumeThatIsOnItsWay(t *testing.T) {
 		c.Delay = 2 * time.Second
 		f := newFanout(t, c)
 		defer f.Close()
-		run := func(phase exporting.Phase, limit time.Duration) error {
-			ctx, cancel := context.WithTimeout(t.Context(), limit)
-			defer cancel()
-			_, err := f.Drive(ctx, exporting.Goal{Phase: phase})
-			return err
-		}
+		run := runner(t, f)
 		if err := run(exporting.PhaseSoftPaused, 10*time.Second); err != nil {
 			t.Fatal(err)
 		}

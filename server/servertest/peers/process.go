@@ -1,12 +1,10 @@
 package peers
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"os/exec"
 	"regexp"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,7 +15,7 @@ import (
 // Process is a program that runs beside the test. Its methods may be called by many goroutines.
 type Process struct {
 	command *exec.Cmd
-	said    said
+	said    servertest.Said
 	end     context.CancelFunc
 	exited  chan struct{} // closed when it has ended
 }
@@ -72,23 +70,4 @@ func (p *Process) Says(t *testing.T, pattern string) []string {
 		t.Fatalf("%s ended (%v) without saying %s", p.command.Path, p.command.ProcessState, pattern)
 	}
 	return found
-}
-
-// said is what a process has said. It may be written and read at once.
-type said struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements [io.Writer].
-func (s *said) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
 }
